@@ -1,0 +1,1 @@
+"""The configuration gallery, read by Hydra as `pkg://vla_configs`."""

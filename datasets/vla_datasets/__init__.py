@@ -1,0 +1,1 @@
+"""Episodes on disk and in batches: the store, windows over it, and statistics."""

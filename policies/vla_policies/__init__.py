@@ -1,0 +1,1 @@
+"""Policies, chunk execution, the rollout loop, and training."""

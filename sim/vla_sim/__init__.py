@@ -1,0 +1,1 @@
+"""Simulated worlds, tasks, experts, environments, collection and evaluation."""

@@ -1,0 +1,1 @@
+"""Constrained decoding of token ids; knows ids, not robots."""

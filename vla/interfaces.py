@@ -1,0 +1,434 @@
+"""The words everyone speaks: what is seen, what is done, and who does it.
+
+    Environment ── Observation ──► Policy ── ActionChunk ──► chunk execution ── action ──► Environment
+         └──────────────────────── recorded as an Episode ────────────────────────┘
+
+Images are uint8 RGB, height x width x 3. Numbers are SI: m, rad, s. Times are from a monotonic clock.
+This module loads NumPy and nothing heavier.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, UInt8
+
+from vla.embodiment import Embodiment
+from vla.errors import ActionError, ObservationError
+
+# --------------------------------------------------------------------------- what is seen and done
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observation:
+    """All that a policy gets at one control step."""
+
+    images: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+    """By camera name."""
+    proprioception: Float32[np.ndarray, " state_dim"]
+    instruction: str
+    time_s: float
+    """When it was captured."""
+    fresh: frozenset[str]
+    """The camera names, and `proprioception`, that were read anew since the observation before."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """The next `horizon` actions, in physical units."""
+
+    actions: Float32[np.ndarray, "horizon action_dim"]
+    start_s: float
+    """The time the first action is for."""
+    valid_s: float
+    """How long after `start_s` the chunk may be acted upon."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One attempt, from reset to end. Row `t` of every array belongs to the same control step."""
+
+    embodiment: Embodiment
+    images: Mapping[str, UInt8[np.ndarray, "steps height width 3"]]
+    proprioception: Float32[np.ndarray, "steps state_dim"]
+    actions: Float32[np.ndarray, "steps action_dim"]
+    """The action that was really applied after observation `t`."""
+    times_s: Float64[np.ndarray, " steps"]
+    instruction: str
+    task: str
+    success: bool
+    seed: int
+    source: str
+    """Who acted: `scripted`, `policy:NAME`, `teleoperation`, ..."""
+    licence: str
+    labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """For training only, never shown to a policy; each array has `steps` rows. Known names:
+
+    `lookahead`  float32 (steps, horizon, action_dim): what the noise-free expert would do from here.
+    `target`, `destination`  float32 (steps, 2): the image point (u right, v down, each in 0..1) of the
+        object to act on and of the place to bring it to, in the first camera; NaN where there is none.
+    """
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.actions)
+
+
+def check_observation(observation: Observation, embodiment: Embodiment) -> None:
+    """Return if the observation is what the embodiment promises.
+
+    Raises:
+        ObservationError: naming the camera or array and the mismatch.
+    """
+    for camera in embodiment.cameras:
+        image = observation.images.get(camera.name)
+        if image is None:
+            present = ", ".join(sorted(observation.images)) or "none"
+            raise ObservationError(
+                f"the observation lacks camera '{camera.name}' of {embodiment.name}; it has: {present}"
+            )
+        expected = (camera.height, camera.width, 3)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ObservationError(
+                f"camera '{camera.name}' of {embodiment.name} gives uint8 {expected}, got {image.dtype} {image.shape}"
+            )
+    state = observation.proprioception
+    if state.shape != (embodiment.state_dim,) or state.dtype != np.float32:
+        raise ObservationError(
+            f"proprioception of {embodiment.name} is float32 ({embodiment.state_dim},), got {state.dtype} {state.shape}"
+        )
+    if not np.isfinite(state).all():
+        names = [field.name for field, value in zip(embodiment.proprioception, state, strict=True) if value != value]
+        raise ObservationError(f"proprioception of {embodiment.name} is not finite: {', '.join(names) or 'infinite'}")
+
+
+def check_chunk(chunk: ActionChunk, embodiment: Embodiment, horizon: int) -> None:
+    """Return if the chunk is finite and has the shape that was declared.
+
+    Raises:
+        ActionError: naming the mismatch.
+    """
+    expected = (horizon, embodiment.action_dim)
+    if chunk.actions.shape != expected or chunk.actions.dtype != np.float32:
+        raise ActionError(f"expected a float32 {expected} chunk, got {chunk.actions.dtype} {chunk.actions.shape}")
+    if not np.isfinite(chunk.actions).all():
+        raise ActionError("the action chunk is not finite")
+
+
+# --------------------------------------------------------------------------- who does it
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that turns observations into action chunks, for many episodes at once.
+
+    An episode lives in a *slot*, a small integer. What a policy does in an episode depends on that episode's
+    seed and observations alone: not on the slot, nor on the other slots, nor on how many there are.
+    """
+
+    @property
+    def embodiment(self) -> Embodiment: ...
+
+    @property
+    def horizon(self) -> int:
+        """Actions predicted at once."""
+        ...
+
+    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
+        """Begin an episode with `seeds[i]` in slot `slots[i]` (slots 0, 1, 2, ... if not given)."""
+        ...
+
+    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+        """One chunk for each observation; `observations[i]` was made in slot `slots[i]`.
+
+        Raises:
+            ObservationError: if an observation is not what the embodiment promises.
+        """
+        ...
+
+
+class TemplateSet(enum.Enum):
+    """Which wordings of an instruction are used."""
+
+    TRAINING = "training"
+    HELD_OUT = "held_out"
+
+
+class InstructionKind(enum.Enum):
+    """What the robot is told."""
+
+    OWN = "own"
+    """To do the task that is scored."""
+    WRONG = "wrong"
+    """To do another task in the same scene, while the original is scored: a control."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EpisodeSpec:
+    """Which episode to begin: all that its outcome depends on, besides the policy."""
+
+    task: str
+    seed: int
+    templates: TemplateSet = TemplateSet.TRAINING
+    instruction_kind: InstructionKind = InstructionKind.OWN
+    instruction: str | None = None
+    """Words to use in place of a template's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transition:
+    """What came of one control step."""
+
+    observation: Observation
+    applied: Float32[np.ndarray, " action_dim"]
+    """The action that was really applied."""
+    terminated: bool
+    """The task is over: achieved, or beyond recovery."""
+    truncated: bool
+    """The time is over."""
+    success: bool
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A place where one episode at a time happens: a simulated world, or a lab arm behind its envelope."""
+
+    @property
+    def embodiment(self) -> Embodiment: ...
+
+    def reset(self, spec: EpisodeSpec) -> Observation: ...
+
+    def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
+        """Apply one action for one control step.
+
+        Raises:
+            ActionError: if the action is not finite or has the wrong shape.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Real time, or virtual time in which a minute passes in milliseconds."""
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+    def sleep_until(self, time_s: float) -> None: ...
+
+
+# --------------------------------------------------------------------------- arms and cameras
+
+
+class ArmMode(enum.Enum):
+    """`connect → configure → arm → run ⇄ hold → fault (latched) → acknowledge → configured`."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTED = "connected"
+    CONFIGURED = "configured"
+    ARMED = "armed"
+    RUNNING = "running"
+    HOLD = "hold"
+    FAULT = "fault"
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmSpec:
+    """What an arm is, as its driver reports it."""
+
+    name: str
+    joints: tuple[str, ...]
+    position_low: Float64[np.ndarray, " joints"]
+    """rad"""
+    position_high: Float64[np.ndarray, " joints"]
+    """rad"""
+    max_speed: Float64[np.ndarray, " joints"]
+    """rad/s"""
+    gripper_low_m: float
+    """Opening when closed."""
+    gripper_high_m: float
+    """Opening when open."""
+    rate_hz: float
+    """How often a command may be written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmState:
+    """One reading of an arm."""
+
+    positions: Float64[np.ndarray, " joints"]
+    """rad, measured"""
+    velocities: Float64[np.ndarray, " joints"]
+    """rad/s, measured"""
+    gripper_m: float
+    commanded: Float64[np.ndarray, " joints"]
+    """rad, the last command that was accepted: limiters measure from here"""
+    commanded_gripper_m: float
+    time_s: float
+    """When the host received it, by the host's monotonic clock."""
+    device_time_s: float
+    """When the device made it, by the device's own clock."""
+    sequence: int
+    """Advances with every new reading of the device."""
+    mode: ArmMode
+    fresh: bool
+    """Whether the device's clock has advanced since the reading before."""
+    fault: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmCommand:
+    """Joint positions to have one command period from now."""
+
+    positions: Float64[np.ndarray, " joints"]
+    """rad"""
+    gripper_m: float
+    sequence: int
+    valid_until_s: float
+    """By the host's monotonic clock; a later arrival is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """What an arm, or the envelope before it, made of a command."""
+
+    positions: Float64[np.ndarray, " joints"]
+    gripper_m: float
+    reasons: tuple[str, ...] = ()
+    """Why it is not what was asked for, one sentence each; empty if it is."""
+
+
+@runtime_checkable
+class Arm(Protocol):
+    """One arm and its gripper. Nothing here is safety-rated: the arm's own stop stays in the operator's hand."""
+
+    @property
+    def spec(self) -> ArmSpec: ...
+
+    @property
+    def mode(self) -> ArmMode: ...
+
+    def connect(self) -> None:
+        """Open the wire; no torque changes."""
+        ...
+
+    def configure(self) -> None: ...
+
+    def arm(self) -> None:
+        """Enable torque; the command starts from the last commanded, else the measured, position."""
+        ...
+
+    def run(self) -> None:
+        """Accept commands from now on."""
+        ...
+
+    def read(self) -> ArmState: ...
+
+    def write(self, command: ArmCommand) -> Applied:
+        """Send one command.
+
+        Raises:
+            ArmFault: if a fault is latched.
+            ArmError: if the arm is not running, or the command is stale or out of order.
+        """
+        ...
+
+    def hold(self) -> None:
+        """Stay where commanded; from running only."""
+        ...
+
+    def fault(self, reason: str) -> None:
+        """Latch a fault: hold, and refuse all else until it is acknowledged."""
+        ...
+
+    def acknowledge(self, reason: str) -> None:
+        """Clear the latched fault.
+
+        Raises:
+            ArmError: if `reason` is not the fault that is latched.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the wire; torque stays as it is."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraFrame:
+    """One picture."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    time_s: float
+    """Of exposure, by the host's monotonic clock."""
+    sequence: int
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """A source of pictures."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> CameraFrame: ...
+
+    def close(self) -> None: ...
+
+
+# --------------------------------------------------------------------------- action tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Grammar:
+    """A table-driven automaton over action tokens: in every state, which ids may come next.
+
+    Every sequence that starts in state 0, takes only allowed ids and ends in an accepting state decodes to exactly
+    one finite chunk. Every state that can be reached can reach an accepting one.
+    """
+
+    next_state: np.ndarray
+    """int32 (states, vocabulary): the state after an id; -1 where the id is not allowed."""
+    accepting: Bool[np.ndarray, " states"]
+    """Where a sequence may end."""
+    max_tokens: int
+    """No accepted sequence is longer."""
+
+    @property
+    def allowed(self) -> Bool[np.ndarray, "states vocabulary"]:
+        return self.next_state >= 0
+
+
+@runtime_checkable
+class ActionTokenizer(Protocol):
+    """Action chunks to token ids and back; decoding is total on what the grammar allows."""
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    @property
+    def horizon(self) -> int: ...
+
+    @property
+    def action_dim(self) -> int: ...
+
+    def encode(self, actions: Float32[np.ndarray, "horizon action_dim"]) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> Float32[np.ndarray, "horizon action_dim"]:
+        """The chunk that the ids stand for.
+
+        Raises:
+            ActionError: if the grammar does not allow the ids.
+        """
+        ...
+
+    def grammar(self) -> Grammar: ...
+
+    def to_json(self) -> dict[str, object]: ...

@@ -1,0 +1,1 @@
+"""Backbones, heads and the one token sequence they share."""

@@ -1,0 +1,1 @@
+"""Action tokens: tokenizers whose grammar allows nothing that does not decode."""
