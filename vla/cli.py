@@ -1,0 +1,199 @@
+"""From a command line to a typed configuration: Hydra composes, a dataclass checks, the body runs.
+
+    configs/vla_configs/COMMAND.yaml ─┐
+    configs/vla_configs/GROUP/CHOICE.yaml ─┼─► dataclass ─► body(config) ─► exit status
+    key=value on the command line ─────┘
+
+Later ones win. The groups of a command are those in its file's `defaults` list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.errors import HydraException
+from omegaconf import MISSING, OmegaConf
+
+from vla.errors import ConfigError, VlaError, unknown
+from vla.options import Option, assign, options
+
+CONFIG_MODULE = "vla_configs"
+HELP_FLAGS = ("--help", "-h")
+SHOW_CONFIG_FLAG = "--show-config"
+
+
+def run[C](command: str, schema: type[C], body: Callable[[C], int | None], arguments: Sequence[str]) -> int:
+    """Compose the configuration of a command, run its body, and return the exit status.
+
+    0 is success, 2 bad input (one line on stderr), 130 an interruption; other numbers are the body's own.
+    An exception that is not ours is a bug, and passes through with its traceback.
+
+    Args:
+        command: the sub-command, which is also the name of its file in `configs/vla_configs/`.
+        schema: a plain dataclass, each field followed by a docstring.
+        body: gets the configuration; returns the exit status, or `None` for 0.
+        arguments: `key=value`, `--help` or `--show-config`.
+    """
+    try:
+        flags = [argument for argument in arguments if argument.startswith("-")]
+        overrides = [argument for argument in arguments if not argument.startswith("-")]
+        _check_flags(flags)
+        if any(flag in HELP_FLAGS for flag in flags):
+            print(help_text(command, schema))
+            return 0
+        config = compose(command, schema, overrides)
+        if SHOW_CONFIG_FLAG in flags:
+            print(OmegaConf.to_yaml(OmegaConf.create(resolved(config))), end="")
+            return 0
+        return body(config) or 0
+    except VlaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def compose[C](command: str, schema: type[C], overrides: Sequence[str] = ()) -> C:
+    """The configuration of a command: its file, the chosen groups, then `key=value` overrides.
+
+    Raises:
+        ConfigError: naming the key or value that does not exist and the nearest that does.
+    """
+    groups = _groups(command)
+    chosen, values = _split(overrides, groups)
+    known = options(schema)
+    config = OmegaConf.structured(schema)
+    for name, value in _composed(command, groups | chosen).items():
+        assign(config, known, name, value)
+    for group, choice in (groups | chosen).items():
+        # A command that wants to remember its choice has a field of the group's name.
+        if choice is not None and group in known:
+            assign(config, known, group, choice)
+    for name, value in values:
+        assign(config, known, name, value)
+    _check_complete(command, known, OmegaConf.missing_keys(config))
+    made = OmegaConf.to_object(config)
+    assert isinstance(made, schema)
+    return made
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """A configuration as plain JSON values, to be saved beside what came of it."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that stand for a resolved configuration."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def choices(group: str) -> list[str]:
+    """The choices of a configuration group: the names of the files in its folder."""
+    folder = resources.files(CONFIG_MODULE) / group
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+# --------------------------------------------------------------------------- composing
+
+
+def _groups(command: str) -> dict[str, str | None]:
+    """The groups of a command's file and their default choice: `MISSING` if one must be chosen."""
+    text = (resources.files(CONFIG_MODULE) / f"{command}.yaml").read_text(encoding="utf-8")
+    document = OmegaConf.to_container(OmegaConf.create(text or "{}"))
+    defaults = document.get("defaults", []) if isinstance(document, dict) else []
+    return {str(group): choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
+
+
+def _split(
+    overrides: Sequence[str], groups: Mapping[str, str | None]
+) -> tuple[dict[str, str | None], list[tuple[str, str]]]:
+    """The overrides that choose from a group, and those that give a value."""
+    chosen: dict[str, str | None] = {}
+    values: list[tuple[str, str]] = []
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"expected key=value, got '{override}'")
+        if name not in groups:
+            values.append((name, value))
+        elif value in choices(name):
+            chosen[name] = value
+        else:
+            raise unknown(name, value, choices(name))
+    return chosen, values
+
+
+def _composed(command: str, chosen: Mapping[str, str | None]) -> dict[str, Any]:
+    for group, choice in chosen.items():
+        if choice == MISSING:
+            raise ConfigError(f"'vla {command}' needs {group}=... (choices: {', '.join(choices(group))})")
+    overrides = [f"{group}={'null' if choice is None else choice}" for group, choice in chosen.items()]
+    with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        try:
+            composed = OmegaConf.to_container(hydra_compose(command, overrides=overrides))
+        except HydraException as error:
+            raise ConfigError(f"configs of 'vla {command}': {' '.join(str(error).split())}") from error
+    assert isinstance(composed, dict)
+    return {str(name): value for name, value in composed.items()}
+
+
+def _check_flags(flags: Sequence[str]) -> None:
+    known = (*HELP_FLAGS, SHOW_CONFIG_FLAG)
+    for flag in flags:
+        if flag not in known:
+            raise unknown("flag", flag, known)
+
+
+def _check_complete(command: str, known: Mapping[str, Option], missing: set[str]) -> None:
+    for name in sorted(missing):
+        option = known[name]
+        doc = option.doc.partition("\n")[0]
+        raise ConfigError(f"'vla {command}' needs {name}=<{option.type_name}>" + (f": {doc}" if doc else ""))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return resolved(value) if dataclasses.is_dataclass(value) else value
+
+
+# --------------------------------------------------------------------------- help
+
+
+def help_text(command: str, schema: type) -> str:
+    """What a command does, and every key with its type, default and meaning."""
+    usage = f"usage: vla {command} [key=value ...] [{SHOW_CONFIG_FLAG}] [--help]"
+    blocks = [inspect.getdoc(schema) or "", usage]
+    groups = [f"  {group}={' | '.join(choices(group))}" for group in _groups(command)]
+    if groups:
+        blocks.append("\n".join(["groups of values", *groups]))
+    blocks.append("\n".join(["keys", *(_described(option) for option in options(schema).values())]))
+    return "\n\n".join(blocks)
+
+
+def _described(option: Option) -> str:
+    default = "needed" if option.default == MISSING else f"default {json.dumps(_plain(option.default))}"
+    doc = textwrap.fill(" ".join(option.doc.split()), width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  {option.name}: {option.type_name}  ({default})" + (f"\n{doc}" if doc else "")
