@@ -8,10 +8,8 @@ blind    another policy, shown black images
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
@@ -19,9 +17,6 @@ from jaxtyping import Float32
 from vla.embodiment import ActionKind, Embodiment
 from vla.errors import ConfigError, StoreError
 from vla.interfaces import ActionChunk, Episode, Observation, Policy, check_observation
-
-if TYPE_CHECKING:
-    from vla_datasets.store import EpisodeStore
 
 DEFAULT_HORIZON = 4
 GRIPPER_FIELD = "gripper"
@@ -118,7 +113,9 @@ class ReplayPolicy:
     def of_episodes(episodes: Iterable[Episode], horizon: int = DEFAULT_HORIZON) -> ReplayPolicy:
         """Replay episodes that are at hand; at least one."""
         episodes = list(episodes)
-        recordings = {(episode.seed, episode.instruction): functools.partial(_actions, episode) for episode in episodes}
+        recordings = {
+            (episode.seed, episode.instruction): lambda actions=episode.actions: actions for episode in episodes
+        }
         return ReplayPolicy(episodes[0].embodiment, recordings, horizon)
 
     @staticmethod
@@ -133,9 +130,7 @@ class ReplayPolicy:
         from vla_datasets.store import EpisodeStore
 
         store = EpisodeStore.open(path, embodiment)
-        recordings = {
-            (row.seed, row.instruction): functools.partial(_stored_actions, store, row.id) for row in store.index()
-        }
+        recordings = {(row.seed, row.instruction): lambda key=row.id: store.read(key).actions for row in store.index()}
         return ReplayPolicy(store.embodiment, recordings, horizon)
 
     @property
@@ -227,14 +222,6 @@ def rest_action(
         return np.array(values, np.float32)
 
     return rest
-
-
-def _actions(episode: Episode) -> Float32[np.ndarray, "steps action_dim"]:
-    return episode.actions
-
-
-def _stored_actions(store: EpisodeStore, key: str) -> Float32[np.ndarray, "steps action_dim"]:
-    return store.read(key).actions
 
 
 def _blackened(observation: Observation) -> Observation:
