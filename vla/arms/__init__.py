@@ -1,0 +1,1 @@
+"""Arms as MuJoCo XML, built of primitives."""
