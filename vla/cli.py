@@ -75,8 +75,9 @@ def compose[C](command: str, schema: type[C], overrides: Sequence[str] = ()) -> 
     groups = _groups(command)
     chosen, values = _split(overrides, groups)
     known = options(schema)
+    _check_chosen(command, groups | chosen)
     config = OmegaConf.structured(schema)
-    for name, value in _composed(command, groups | chosen).items():
+    for name, value in _composed(command, chosen).items():
         assign(config, known, name, value)
     for group, choice in (groups | chosen).items():
         # A command that wants to remember its choice has a field of the group's name.
@@ -112,17 +113,18 @@ def choices(group: str) -> list[str]:
 
 def _groups(command: str) -> dict[str, str | None]:
     """The groups of a command's file and their default choice: `MISSING` if one must be chosen."""
-    text = (resources.files(CONFIG_MODULE) / f"{command}.yaml").read_text(encoding="utf-8")
+    file = resources.files(CONFIG_MODULE) / f"{command}.yaml"
+    if not file.is_file():
+        raise ConfigError(f"there is no file '{command}' in {CONFIG_MODULE}")
+    text = file.read_text(encoding="utf-8")
     document = OmegaConf.to_container(OmegaConf.create(text or "{}"))
     defaults = document.get("defaults", []) if isinstance(document, dict) else []
     return {str(group): choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
 
 
-def _split(
-    overrides: Sequence[str], groups: Mapping[str, str | None]
-) -> tuple[dict[str, str | None], list[tuple[str, str]]]:
+def _split(overrides: Sequence[str], groups: Mapping[str, str | None]) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The overrides that choose from a group, and those that give a value."""
-    chosen: dict[str, str | None] = {}
+    chosen: dict[str, str] = {}
     values: list[tuple[str, str]] = []
     for override in overrides:
         name, equals, value = override.partition("=")
@@ -137,11 +139,8 @@ def _split(
     return chosen, values
 
 
-def _composed(command: str, chosen: Mapping[str, str | None]) -> dict[str, Any]:
-    for group, choice in chosen.items():
-        if choice == MISSING:
-            raise ConfigError(f"'vla {command}' needs {group}=... (choices: {', '.join(choices(group))})")
-    overrides = [f"{group}={'null' if choice is None else choice}" for group, choice in chosen.items()]
+def _composed(command: str, chosen: Mapping[str, str]) -> dict[str, Any]:
+    overrides = [f"{group}={choice}" for group, choice in chosen.items()]
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
             composed = OmegaConf.to_container(hydra_compose(command, overrides=overrides))
@@ -149,6 +148,12 @@ def _composed(command: str, chosen: Mapping[str, str | None]) -> dict[str, Any]:
             raise ConfigError(f"configs of 'vla {command}': {' '.join(str(error).split())}") from error
     assert isinstance(composed, dict)
     return {str(name): value for name, value in composed.items()}
+
+
+def _check_chosen(command: str, groups: Mapping[str, str | None]) -> None:
+    for group, choice in groups.items():
+        if choice == MISSING:
+            raise ConfigError(f"'vla {command}' needs {group}=... (choices: {', '.join(choices(group))})")
 
 
 def _check_flags(flags: Sequence[str]) -> None:
