@@ -1,0 +1,222 @@
+"""The safety envelope: every command passes here last, before the wire. It is not safety-rated.
+
+    asked ─► finite ─► joint limits ─► step size ─► workspace box ─► command
+               │            │              │               │
+             refuse     clamp inward   clamp, or       clamp: stop
+                                       fault if 4x     at the wall
+
+Every stage measures from the *last command*, never from the measured position: an arm that lags behind its
+command, as every arm under gravity does, would otherwise be slowed down, or dropped. Every stage leaves a way
+back: where the last command is already beyond a limit, the next may stay or come inward, not go farther out.
+
+`Envelope.judge` is a pure function. With L the last command, whatever is asked, its answer is finite, within
+the soft limits and one step of L, and the same when asked again: judge(judge(x, L), L) = judge(x, L).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from vla.errors import ActionError, ArmError
+from vla_robot_io.limits import AXES, Limits
+from vla_robot_io.reasons import Code, Reason
+
+_BISECTIONS = 16
+
+
+class Outcome(enum.Enum):
+    """What becomes of a command."""
+
+    PASS = "pass"
+    """Sent as asked."""
+    CLAMP = "clamp"
+    """Sent, changed."""
+    HOLD = "hold"
+    """Not sent; the arm holds."""
+    FAULT = "fault"
+    """Not sent; the arm holds, and a fault is latched."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setpoint:
+    """Where the joints and the gripper are to be, one command period from now."""
+
+    positions: Float64[np.ndarray, " joints"]
+    """rad"""
+    gripper_m: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The envelope's answer to one command."""
+
+    outcome: Outcome
+    setpoint: Setpoint
+    """What to send; the last command where nothing is to be sent."""
+    reasons: tuple[Reason, ...] = ()
+    refused_at_s: tuple[float, ...] = ()
+    """When commands were refused as not finite, within the window: hand it to the next judgement."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Envelope:
+    """The four stages, for one arm."""
+
+    limits: Limits
+    end_effector: Callable[[Float64[np.ndarray, " joints"]], Float64[np.ndarray, " 3"]]
+    """Forward kinematics: joint positions to the end-effector's position in the base frame, m."""
+
+    def judge(
+        self, asked: Setpoint, last: Setpoint, *, now_s: float = 0.0, refused_at_s: tuple[float, ...] = ()
+    ) -> Verdict:
+        """What to send when `asked` is asked for and `last` was the last command.
+
+        Args:
+            asked: anything at all of the right shape.
+            last: finite.
+            now_s: by the loop's clock.
+            refused_at_s: of the judgement before.
+
+        Raises:
+            ActionError: if `asked` has another number of joints than the arm.
+            ArmError: if `last` is not finite: there is nothing to measure from.
+        """
+        self._check(asked, last)
+        recent = tuple(time_s for time_s in refused_at_s if now_s - time_s < self.limits.refusal_window_s)
+        non_finite = _non_finite(asked, self.limits)
+        if non_finite:
+            recent = (*recent, now_s)
+            outcome = Outcome.FAULT if len(recent) >= self.limits.refusals_to_fault else Outcome.HOLD
+            return Verdict(outcome, last, non_finite, recent)
+        inside, reasons = _clamp_to_limits(asked, last, self.limits)
+        jumps = _jumps(asked, last, self.limits)
+        if jumps:
+            return Verdict(Outcome.FAULT, last, (*reasons, *jumps), recent)
+        positions, slowed = _clamp_step(inside.positions, last.positions, self.limits)
+        positions, boxed = self._clamp_to_box(positions, last.positions)
+        reasons = (*reasons, *slowed, *boxed)
+        outcome = Outcome.CLAMP if reasons else Outcome.PASS
+        return Verdict(outcome, Setpoint(positions, inside.gripper_m), reasons, recent)
+
+    def _check(self, asked: Setpoint, last: Setpoint) -> None:
+        expected = (len(self.limits.joints),)
+        if asked.positions.shape != expected:
+            raise ActionError(f"a command for {expected[0]} joints has shape {expected}, got {asked.positions.shape}")
+        if not (np.isfinite(last.positions).all() and math.isfinite(last.gripper_m)):
+            raise ArmError("the last command is not finite, so no step can be measured from it: read the arm again")
+
+    def _clamp_to_box(
+        self, asked: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"]
+    ) -> tuple[Float64[np.ndarray, " joints"], tuple[Reason, ...]]:
+        """As far from `last` towards `asked` as the end-effector stays in the box, found by bisection."""
+        here, there = self.end_effector(last), self.end_effector(asked)
+        low, high = np.minimum(self.limits.box_low, here), np.maximum(self.limits.box_high, here)
+        outside = ~_inside(there, low, high)
+        if not outside.any():
+            return asked, ()
+        reached, fraction, width = last, 0.0, 1.0
+        for _ in range(_BISECTIONS):
+            width /= 2
+            candidate = _toward(last, asked, fraction + width)
+            if _inside(self.end_effector(candidate), low, high).all():
+                reached, fraction = candidate, fraction + width
+        return reached, tuple(self._wall(axis, there[axis]) for axis in np.flatnonzero(outside))
+
+    def _wall(self, axis: np.intp, value: float) -> Reason:
+        below = not value > self.limits.box_low[axis]
+        limit = float((self.limits.box_low if below else self.limits.box_high)[axis])
+        wall = "the floor or wall below it" if below else "the wall above it"
+        text = f"{AXES[axis]} asked for {value:.4f} m, beyond {wall} at {limit:.4f} m: stopped there"
+        return Reason(Code.WORKSPACE, AXES[axis], float(value), limit, text)
+
+
+# --------------------------------------------------------------------------- the stages
+
+
+def _non_finite(asked: Setpoint, limits: Limits) -> tuple[Reason, ...]:
+    named = [*zip(limits.joints, asked.positions.tolist(), strict=True), ("gripper", asked.gripper_m)]
+    return tuple(
+        Reason(Code.NON_FINITE, name, value, math.inf, f"{name} asked for {value}, which is not finite: refused")
+        for name, value in named
+        if not math.isfinite(value)
+    )
+
+
+def _clamp_to_limits(asked: Setpoint, last: Setpoint, limits: Limits) -> tuple[Setpoint, tuple[Reason, ...]]:
+    low, high = np.minimum(limits.soft_low, last.positions), np.maximum(limits.soft_high, last.positions)
+    positions = np.clip(asked.positions, low, high)
+    reasons = [
+        _beyond(limits.joints[j], asked.positions[j], positions[j], "rad")
+        for j in np.flatnonzero(positions != asked.positions)
+    ]
+    closed, opened = min(limits.gripper_low_m, last.gripper_m), max(limits.gripper_high_m, last.gripper_m)
+    gripper = min(max(asked.gripper_m, closed), opened)
+    if gripper != asked.gripper_m:
+        reasons.append(_beyond("gripper", asked.gripper_m, gripper, "m"))
+    return Setpoint(positions, gripper), tuple(reasons)
+
+
+def _beyond(name: str, value: float, limit: float, unit: str) -> Reason:
+    side = "above" if value > limit else "below"
+    text = f"{name} asked for {value:.4g} {unit}, {side} its soft limit {limit:.4f} {unit}: stopped there"
+    return Reason(Code.JOINT_LIMIT, name, float(value), float(limit), text)
+
+
+def _jumps(asked: Setpoint, last: Setpoint, limits: Limits) -> tuple[Reason, ...]:
+    """A jump is judged on what was asked, before any clamp could hide it."""
+    distance = np.abs(asked.positions - last.positions)
+    limit = limits.fault_factor * limits.max_step
+    return tuple(
+        Reason(
+            Code.STEP_SIZE,
+            limits.joints[j],
+            float(distance[j]),
+            float(limit[j]),
+            f"{limits.joints[j]} asked to jump {distance[j]:.4g} rad in one command, "
+            f"over {limits.fault_factor:g} times its step limit {limits.max_step[j]:.4f} rad: fault",
+        )
+        for j in np.flatnonzero(distance > limit)
+    )
+
+
+def _clamp_step(
+    asked: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"], limits: Limits
+) -> tuple[Float64[np.ndarray, " joints"], tuple[Reason, ...]]:
+    """All joints slowed alike, so that the arm stays on the straight line that was asked for."""
+    low, high = last - limits.max_step, last + limits.max_step
+    fast = ~_inside(asked, low, high)
+    if not fast.any():
+        return asked, ()
+    fraction = min(1.0, 1.0 / float(np.max(np.abs(asked - last) / limits.max_step)))
+    positions = np.clip(_toward(last, asked, fraction), low, high)
+    return positions, tuple(
+        Reason(
+            Code.STEP_SIZE,
+            limits.joints[j],
+            float(abs(asked[j] - last[j])),
+            float(limits.max_step[j]),
+            f"{limits.joints[j]} asked to move {abs(asked[j] - last[j]):.4f} rad in one command, "
+            f"over its step limit {limits.max_step[j]:.4f} rad: slowed down",
+        )
+        for j in np.flatnonzero(fast)
+    )
+
+
+def _toward(
+    start: Float64[np.ndarray, " joints"], end: Float64[np.ndarray, " joints"], fraction: float
+) -> Float64[np.ndarray, " joints"]:
+    """A point on the segment; rounding never carries it past either end."""
+    return np.clip(start + fraction * (end - start), np.minimum(start, end), np.maximum(start, end))
+
+
+def _inside(
+    values: Float64[np.ndarray, " n"], low: Float64[np.ndarray, " n"], high: Float64[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Written so that NaN is never inside."""
+    return (low <= values) & (values <= high)

@@ -1,0 +1,100 @@
+"""Why a command was not carried out as it was asked: one code a limit, one sentence an event, one log.
+
+Reason ──► Applied.reasons (the sentence) ──► log.jsonl, every time
+   └─────► TripLog (counts) ──► Python's log, the first time and every 50th, and run.json
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import logging
+from collections.abc import Mapping, Sequence
+
+NOT_SAFETY_RATED = (
+    "Nothing here is safety-rated: this software can lower the odds of a bad motion, it cannot prevent one. "
+    "Keep the arm's own emergency stop in your hand, and people out of its reach."
+)
+
+LOG_EVERY = 50
+"""After its first, every how manieth trip of one limit is logged."""
+
+logger = logging.getLogger("vla.robot_io")
+
+
+class Code(enum.Enum):
+    """What stood between a command and the arm."""
+
+    NON_FINITE = "non_finite"
+    """Envelope, stage 1: a number that is NaN or infinite."""
+    JOINT_LIMIT = "joint_limit"
+    """Envelope, stage 2: a joint or the gripper beyond its soft limit."""
+    STEP_SIZE = "step_size"
+    """Envelope, stage 3: farther from the last command than one command period allows."""
+    WORKSPACE = "workspace"
+    """Envelope, stage 4: the end-effector beyond the box or below the floor."""
+    ACTION_LIMIT = "action_limit"
+    """An action beyond the limits that the embodiment states."""
+    UNREACHABLE = "unreachable"
+    """Inverse kinematics ended away from the pose that was asked for."""
+    STALE_ARM = "stale_arm"
+    """The arm's own clock has stopped advancing, or it reads numbers that are not finite."""
+    STALE_CAMERA = "stale_camera"
+    """A camera hands out the same frame, or an old one."""
+    LATE_COMMAND = "late_command"
+    """An action came too long after the observation it answers."""
+    OVERRUN = "overrun"
+    """The loop missed the times at which commands were due."""
+    WRITE_ERROR = "write_error"
+    """The arm would not take a command."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reason:
+    """One limit, once."""
+
+    code: Code
+    field: str
+    """Which number: `joint_4`, `gripper`, `end_effector_z`, `wrist`, ..."""
+    value: float
+    limit: float
+    text: str
+    """One sentence that names field, value and limit."""
+
+
+class TripLog:
+    """Counts every trip of every limit, and logs few of them.
+
+    A limit is one code of one field. Its *run* is how many commands in a row it has tripped on.
+    """
+
+    def __init__(self) -> None:
+        self._totals: collections.Counter[tuple[Code, str]] = collections.Counter()
+        self._runs: dict[tuple[Code, str], int] = {}
+
+    def record(self, reasons: Sequence[Reason]) -> None:
+        """Take note of all that one command tripped on, nothing included."""
+        tripped = {(reason.code, reason.field): reason for reason in reasons}
+        self._runs = {limit: self._runs.get(limit, 0) + 1 for limit in tripped}
+        for limit, reason in tripped.items():
+            self._totals[limit] += 1
+            if self._totals[limit] == 1 or self._totals[limit] % LOG_EVERY == 0:
+                logger.warning(
+                    "%s: %s (trip %d, run of %d)",
+                    reason.code.value,
+                    reason.text,
+                    self._totals[limit],
+                    self._runs[limit],
+                )
+
+    def run_length(self, code: Code, field: str) -> int:
+        """How many commands in a row, up to the last one, tripped on this limit."""
+        return self._runs.get((code, field), 0)
+
+    def counts(self) -> Mapping[str, int]:
+        """Trips by code, every code named: the commands that each stage has touched, summed over its fields."""
+        totals = {code.value: 0 for code in Code}
+        for (code, _), count in self._totals.items():
+            totals[code.value] += count
+        return totals
