@@ -139,12 +139,12 @@ class Embodiment:
         """A tree of JSON values that `from_json` reads back to an equal embodiment."""
         return {
             "name": self.name,
-            "action": [dataclasses.asdict(field) for field in self.action],
+            "action": [_field_to_json(field) for field in self.action],
             "action_kind": self.action_kind.value,
             "frame": self.frame,
             "rotation": self.rotation.value,
             "gripper": self.gripper,
-            "proprioception": [dataclasses.asdict(field) for field in self.proprioception],
+            "proprioception": [_field_to_json(field) for field in self.proprioception],
             "control_hz": float(self.control_hz),
             "cameras": [dataclasses.asdict(camera) for camera in self.cameras],
         }
@@ -184,6 +184,11 @@ def require_same_embodiment(expected: Embodiment, got: Embodiment, *, expected_n
         shown = "; ".join(differences[:6])
         more = f"; and {len(differences) - 6} more" if len(differences) > 6 else ""
         raise EmbodimentMismatch(f"{got_name} is for another embodiment than {expected_name}: {shown}{more}")
+
+
+def _field_to_json(field: Field) -> dict[str, Any]:
+    # 1 and 1.0 are one limit, and so one fingerprint.
+    return {"name": field.name, "unit": field.unit, "low": float(field.low), "high": float(field.high)}
 
 
 def _differences(path: str, expected: Any, got: Any) -> list[str]:
