@@ -5,12 +5,13 @@
 #   make lint     style, types, layers
 #   make bench    every performance claim, measured here, into benchmarks/results
 #   make format   rewrite to style
+#   make freeze   write anew what golden tests compare with: option names, command reference
 #   make clean    remove caches and built files
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench format clean environment
+.PHONY: demo test lint bench format freeze clean environment
 
 export MUJOCO_GL ?= egl
 
@@ -42,6 +43,9 @@ bench: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+freeze: $(READY)
+	FREEZE=1 $(BIN)/pytest -q tests/golden
 
 clean:
 	rm -rf dist .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
