@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -381,6 +381,37 @@ class Camera(Protocol):
     def read(self) -> CameraFrame: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Kinematics(Protocol):
+    """An arm whose gripper points down. Poses are x, y, z (m) and yaw (rad) of the tool in the base frame."""
+
+    def forward(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " 4"]:
+        """The pose at these joint positions (rad)."""
+        ...
+
+    def inverse(
+        self, pose: Float64[np.ndarray, " 4"], start: Float64[np.ndarray, " joints"]
+    ) -> Float64[np.ndarray, " joints"]:
+        """Joint positions at or near the pose, searched for from `start`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Robot:
+    """An arm, its cameras, and what they are together: what an entry point of the group `vla.robots` makes.
+
+    The entry point is a function `make_robot(clock, *, instruction, seed, **options) -> Robot`.
+    """
+
+    arm: Arm
+    cameras: tuple[Camera, ...]
+    embodiment: Embodiment
+    kinematics: Kinematics
+    is_done: Callable[[], bool] | None = None
+    """Whether the task is achieved, as someone other than the policy knows: a simulator, an operator's key.
+    For the report, and to end an episode; a policy never sees it."""
 
 
 # --------------------------------------------------------------------------- action tokens
