@@ -1,0 +1,189 @@
+"""Checkpoints: all that is needed to run a policy, and to go on training it, in plain files.
+
+    <run>/
+      checkpoint.json                 embodiment, statistics, tokenizers, config; the files below with SHA-256
+      weights-00001500.safetensors    averaged weights: what a policy runs with
+      training-00001500.safetensors   optimizer, raw weights: only where training may go on
+
+The JSON is replaced last and by one rename, and names the files it goes with: a process killed at any moment leaves
+the checkpoint before or the one after. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from vla.embodiment import Embodiment
+from vla.errors import CheckpointError
+from vla.files import sha256, write_atomically
+from vla.model.compact import CompactBackbone, CompactConfig
+from vla.model.vla_model import Head, VlaModel, Vocabulary
+from vla.normalization import Normalizer, Scheme, Statistics
+from vla.tokens.bins import BinTokenizer
+from vla.tokens.text import TextTokenizer
+
+FORMAT = "vla.checkpoint/1"
+MANIFEST = "checkpoint.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A trained policy, and where its training stands."""
+
+    embodiment: Embodiment
+    statistics: Statistics
+    """Of proprioception."""
+    action_tokenizer: BinTokenizer
+    text_tokenizer: TextTokenizer
+    backbone: CompactConfig
+    head: Head
+    config: Mapping[str, Any]
+    """The resolved configuration of the training run."""
+    step: int
+    weights: Mapping[str, Tensor]
+    """Averaged over training: what a policy runs with."""
+    training: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    """Optimizer state and raw weights; empty in a checkpoint that is only for running."""
+    progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """JSON values of the training run: the sampler's place, ..."""
+
+    @property
+    def state_normalizer(self) -> Normalizer:
+        """From proprioception to what the model reads.
+
+        Raises:
+            StatisticsError: if the statistics are not those of this embodiment's fields.
+        """
+        return state_normalizer(self.statistics, self.embodiment)
+
+    def build_model(self) -> VlaModel:
+        """The model with these weights, on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: if the weights are not those of the model that the checkpoint describes.
+        """
+        model = make_model(self.embodiment, self.action_tokenizer, self.text_tokenizer, self.backbone, self.head)
+        try:
+            model.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise CheckpointError(f"the weights are not of the model the checkpoint describes: {error}") from error
+        return model.eval()
+
+
+def make_model(
+    embodiment: Embodiment,
+    action_tokenizer: BinTokenizer,
+    text_tokenizer: TextTokenizer,
+    backbone: CompactConfig,
+    head: Head,
+) -> VlaModel:
+    """An untrained model for this robot and these tokens."""
+    return VlaModel(
+        CompactBackbone(backbone, embodiment.cameras, embodiment.state_dim, text_tokenizer.vocabulary_size),
+        head,
+        Vocabulary(text_tokenizer.vocabulary_size, action_tokenizer.vocabulary_size),
+        action_tokenizer.num_tokens,
+    )
+
+
+def state_normalizer(statistics: Statistics, embodiment: Embodiment) -> Normalizer:
+    """Zero mean and unit deviation over the training data."""
+    return Normalizer.of(statistics, embodiment.proprioception, Scheme.DEVIATION)
+
+
+def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint into `directory`, in place of the one before."""
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {f"weights-{checkpoint.step:08d}.safetensors": safetensors.torch.save(dict(checkpoint.weights))}
+    if checkpoint.training:
+        files[f"training-{checkpoint.step:08d}.safetensors"] = safetensors.torch.save(dict(checkpoint.training))
+    for name, content in files.items():
+        write_atomically(directory / name, content)
+    manifest = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "files": {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items()},
+        "embodiment": checkpoint.embodiment.to_json(),
+        "embodiment_fingerprint": checkpoint.embodiment.fingerprint,
+        "statistics": checkpoint.statistics.to_json(),
+        "action_tokenizer": checkpoint.action_tokenizer.to_json(),
+        "text_tokenizer": json.loads(checkpoint.text_tokenizer.to_json()),
+        "backbone": dataclasses.asdict(checkpoint.backbone),
+        "head": checkpoint.head.value,
+        "config": dict(checkpoint.config),
+        "progress": dict(checkpoint.progress),
+    }
+    write_atomically(directory / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
+    for stale in directory.glob("*-????????.safetensors"):
+        if stale.name not in files:
+            stale.unlink()
+
+
+def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoint:
+    """Read a checkpoint, every file compared with its checksum.
+
+    Args:
+        with_training: also read what training needs to go on.
+
+    Raises:
+        CheckpointError: naming the file that is absent, altered or not of this format.
+    """
+    path = directory / MANIFEST
+    manifest = _read_manifest(path)
+    try:
+        embodiment = Embodiment.from_json(manifest["embodiment"])
+        if embodiment.fingerprint != manifest["embodiment_fingerprint"]:
+            raise CheckpointError(f"{path}: the embodiment is not the one its fingerprint was made of")
+        return Checkpoint(
+            embodiment=embodiment,
+            statistics=Statistics.from_json(manifest["statistics"]),
+            action_tokenizer=BinTokenizer.from_json(manifest["action_tokenizer"]),
+            text_tokenizer=TextTokenizer.from_json(json.dumps(manifest["text_tokenizer"])),
+            backbone=CompactConfig(**manifest["backbone"]),
+            head=Head(manifest["head"]),
+            config=manifest["config"],
+            step=int(manifest["step"]),
+            weights=_read_tensors(directory, manifest["files"], "weights"),
+            training=_read_tensors(directory, manifest["files"], "training") if with_training else {},
+            progress=manifest["progress"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {type(error).__name__}: {error}") from error
+
+
+def checkpoint_hash(directory: Path) -> str:
+    """SHA-256 of the manifest, which itself holds the weights' checksums."""
+    return sha256((directory / MANIFEST).read_bytes())
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no checkpoint at {path.parent}: {path.name} is missing") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format '{FORMAT}'")
+    return manifest
+
+
+def _read_tensors(directory: Path, files: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Tensor]:
+    names = [name for name in files if name.startswith(f"{kind}-") and "/" not in name]
+    if len(names) != 1:
+        raise CheckpointError(f"the checkpoint at {directory} has no {kind} to load")
+    path, promised = directory / names[0], files[names[0]]
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: the checkpoint promises {promised['bytes']} bytes") from None
+    if len(content) != promised["bytes"] or sha256(content) != promised["sha256"]:
+        raise CheckpointError(f"{path} is altered: its size or SHA-256 is not what {MANIFEST} says")
+    return safetensors.torch.load(content)

@@ -1,0 +1,250 @@
+"""`vla train`: a policy from episode stores.
+
+    stores ─► frames in memory ─► batches ─► trainer ─► checkpoint every so often ─► OUT/
+                                                └─────► OUT/log.jsonl, a line every so often
+
+Stop it at any moment and give the same command again: it goes on from its last checkpoint, and its losses are those of
+a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import MISSING
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vla import cli
+from vla.errors import ConfigError, StoreError
+from vla.files import write_atomically
+from vla.model.compact import CompactConfig
+from vla.model.vla_model import Head
+from vla.tokens.bins import BinTokenizer
+from vla.tokens.text import TextTokenizer
+from vla_datasets.store import EpisodeStore
+from vla_datasets.windows import Frames, ShuffledSampler, load_frames
+from vla_policies.batches import FrameBatches
+from vla_policies.checkpoint import MANIFEST, Checkpoint, load_checkpoint, make_model, save_checkpoint, state_normalizer
+from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
+
+LOG = "log.jsonl"
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """Train a policy on the episodes of one or more stores."""
+
+    data: list[str] = MISSING
+    """Episode stores, made by `vla collect`."""
+    out: str = MISSING
+    """Folder for checkpoint and log; an interrupted run in it goes on."""
+    seed: int = 0
+    """Of the initial weights, the order of the samples and the picture shifts."""
+    steps: int = 6000
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Samples a step."""
+    horizon: int = 4
+    """Actions predicted at once."""
+    head: Head = Head.SLOTS
+    """How action tokens are predicted: all at once, or one after the other."""
+    num_bins: int = 65
+    """Action tokens a field."""
+    shift_pixels: int = 1
+    """Pictures are shifted by up to this many pixels."""
+    init: str | None = None
+    """Checkpoint folder whose weights, tokenizers and statistics to begin with."""
+    validation_share: float = 0.02
+    """Of the episodes, kept out of training."""
+    log_every: int = 50
+    """Steps between lines of the log."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    threads: int = 0
+    """CPU threads; 0 takes every core."""
+    device: str | None = None
+    """Where to train; a GPU if there is one."""
+    backbone: CompactConfig = dataclasses.field(default_factory=CompactConfig)
+    """The model's size."""
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    """How the weights move."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command `vla train`."""
+    return cli.run("train", TrainConfig, train, arguments)
+
+
+def train(config: TrainConfig) -> None:
+    """Train until `config.steps`, from the start, from `config.init` or from where a run in `config.out` stopped.
+
+    Raises:
+        StoreError: if a store is absent, empty or altered.
+        EmbodimentMismatch: if stores, or a store and a checkpoint, are for different robots.
+        ConfigError: if `config.out` holds a run with another configuration.
+    """
+    out = Path(config.out)
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    resumed = _resumable(config, out)
+    start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
+    stores = [EpisodeStore.open(path, start.embodiment if start else None) for path in config.data]
+    frames = load_frames(stores, config.horizon)
+    run = _Run(config, out, device, frames, stores[0], start)
+    if resumed is not None:
+        run.resume(resumed)
+    out.mkdir(parents=True, exist_ok=True)
+    run.train()
+
+
+class _Run:
+    """One training run: what is read, what is learned, and where it stands."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        device: torch.device,
+        frames: Frames,
+        store: EpisodeStore,
+        start: Checkpoint | None,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self._config, self._out = config, out
+        self._embodiment = store.embodiment
+        train_rows, self._validation_rows = _split(frames.episode_index, config.validation_share, config.seed)
+        if len(train_rows) < config.batch_size:
+            raise StoreError(f"a batch of {config.batch_size} needs as many frames, the stores have {len(train_rows)}")
+        self._train_rows = train_rows
+        self._statistics = start.statistics if start else frames.statistics().proprioception.without_values()
+        self._action_tokenizer = (
+            start.action_tokenizer if start else BinTokenizer.fit(frames.chunks, self._embodiment, config.num_bins)
+        )
+        self._text_tokenizer = start.text_tokenizer if start else TextTokenizer.shipped()
+        model = make_model(
+            self._embodiment, self._action_tokenizer, self._text_tokenizer, config.backbone, config.head
+        ).to(device)
+        if start is not None:
+            model.load_state_dict(dict(start.weights))
+        self._trainer = Trainer(model, config.optimizer, config.steps)
+        self._batches = FrameBatches(
+            frames,
+            self._action_tokenizer,
+            self._text_tokenizer,
+            config.backbone.text_tokens,
+            state_normalizer(self._statistics, self._embodiment),
+            device,
+            shift_pixels=config.shift_pixels,
+        )
+        self._sampler = ShuffledSampler(len(train_rows), config.batch_size, config.seed)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
+        self._sampler.load_state_dict(checkpoint.progress["sampler"])
+
+    def train(self) -> None:
+        config, log = self._config, _Log(self._out / LOG, self._trainer.step)
+        began, first = time.monotonic(), self._trainer.step
+        with _progress(config.steps, first) as show:
+            for rows in self._sampler:
+                if self._trainer.step >= config.steps:
+                    break
+                metrics = self._trainer.train_step(self._batches.batch(self._train_rows[rows], self._generator()))
+                step = self._trainer.step
+                show(step, metrics)
+                if step % config.log_every == 0 or step == config.steps:
+                    rate = (step - first) * config.batch_size / (time.monotonic() - began)
+                    log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    save_checkpoint(self._out, self._checkpoint())
+
+    def _generator(self) -> torch.Generator:
+        """Randomness of one step, which depends on the seed and the step alone."""
+        return torch.Generator().manual_seed(self._config.seed * 1_000_003 + self._trainer.step)
+
+    def _validation(self) -> dict[str, float]:
+        if not len(self._validation_rows):
+            return {}
+        metrics = self._trainer.validate(self._batches.batch(self._validation_rows, None))
+        return {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            embodiment=self._embodiment,
+            statistics=self._statistics,
+            action_tokenizer=self._action_tokenizer,
+            text_tokenizer=self._text_tokenizer,
+            backbone=self._config.backbone,
+            head=self._config.head,
+            config=cli.resolved(self._config),
+            step=self._trainer.step,
+            weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
+            training=self._trainer.state_dict(),
+            progress={"sampler": self._sampler.state_dict()},
+        )
+
+
+class _Log:
+    """One JSON line at a time, each flushed; lines of steps that will be repeated are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step] if step else []
+        write_atomically(path, "".join(f"{line}\n" for line in kept))
+        self._path = path
+
+    def write(self, step: int, metrics: StepMetrics, more: Mapping[str, float]) -> None:
+        line = {"step": step, **dataclasses.asdict(metrics), **more}
+        with open(self._path, "a") as file:
+            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+
+
+def _split(episode_index: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, and at most 1,024 rows of other episodes to validate on."""
+    generator = np.random.default_rng([seed, 1])
+    episodes = np.unique(episode_index)
+    held_out = generator.permutation(episodes)[: round(share * len(episodes))]
+    is_held_out = np.isin(episode_index, held_out)
+    validation = np.flatnonzero(is_held_out)
+    return np.flatnonzero(~is_held_out), generator.permutation(validation)[:1024]
+
+
+def _resumable(config: TrainConfig, out: Path) -> Checkpoint | None:
+    """The checkpoint that a stopped run left in `out`, if there is one.
+
+    Raises:
+        ConfigError: if that run had another configuration.
+    """
+    if not (out / MANIFEST).exists():
+        return None
+    checkpoint = load_checkpoint(out, with_training=True)
+    ours, theirs = json.loads(json.dumps(cli.resolved(config))), dict(checkpoint.config)
+    differing = [key for key in ours if ours[key] != theirs.get(key) and key not in ("out", "threads", "log_every")]
+    if differing:
+        raise ConfigError(
+            f"{out} holds a run with another configuration ({', '.join(differing)}): give it as it was, or another out"
+        )
+    return checkpoint
+
+
+@contextmanager
+def _progress(total: int, first: int) -> Iterator[Any]:
+    """Yields a function of step and metrics that moves the bar."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  tokens right {task.fields[accuracy]:.0%}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("", total=total, completed=first, loss=float("nan"), accuracy=0.0)
+        yield lambda step, metrics: progress.update(bar, completed=step, loss=metrics.loss, accuracy=metrics.accuracy)

@@ -1,0 +1,148 @@
+"""The model: one token sequence, `[images][instruction][state] → [action tokens]`, and one vocabulary.
+
+    ids:   0 .. text_vocabulary_size - 1            words
+           text_vocabulary_size ..                  action tokens, in the tokenizer's order
+
+Two heads read the same hidden states:
+
+- `slots`: one learned slot a token; all slots see each other and are predicted in one pass (OpenVLA-OFT,
+  arXiv:2502.19645).
+- `autoregressive`: each token sees those before it (RT-2, arXiv:2307.15818).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from vla.model.compact import CompactBackbone, Prefix
+
+
+class Head(enum.Enum):
+    """How action tokens are predicted."""
+
+    SLOTS = "slots"
+    AUTOREGRESSIVE = "autoregressive"
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Where words end and action tokens begin."""
+
+    num_text: int
+    num_action: int
+
+    @property
+    def size(self) -> int:
+        return self.num_text + self.num_action
+
+    def action_id(self, token: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+        """Ids in the joint vocabulary of the tokenizer's action tokens."""
+        return token + self.num_text
+
+
+class VlaModel(nn.Module):
+    """A backbone, a head, and the joint vocabulary's logits."""
+
+    def __init__(self, backbone: CompactBackbone, head: Head, vocabulary: Vocabulary, num_action_tokens: int) -> None:
+        super().__init__()
+        self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
+        self.num_action_tokens = num_action_tokens
+        width = backbone.width
+        self.slots = nn.Parameter(torch.randn(num_action_tokens, width) * 0.02)
+        if head is Head.AUTOREGRESSIVE:
+            # Row 0 begins the answer; row i + 1 stands for action token i.
+            self.action_embedding = nn.Embedding(vocabulary.num_action + 1, width)
+        self.logits = nn.Linear(width, vocabulary.size)
+
+    def forward(
+        self, prefix: Prefix, actions: Int64[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of every action token, given, under the autoregressive head, the true ones before it.
+
+        Args:
+            actions: action tokens, as the tokenizer numbers them.
+        """
+        is_causal = self.head is Head.AUTOREGRESSIVE
+        inputs = self.teacher_inputs(actions) if is_causal else self.empty_slots(len(actions))
+        return self.logits(self.backbone(prefix, inputs, is_causal))
+
+    def empty_slots(self, batch: int) -> Float[Tensor, "batch tokens width"]:
+        """The slots' own embeddings, which say only where each stands."""
+        return self.slots.expand(batch, -1, -1)
+
+    def teacher_inputs(self, actions: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
+        """What the autoregressive head reads: the beginning, then each true token before the last."""
+        begin = torch.zeros_like(actions[:, :1])
+        return self.action_embedding(torch.cat([begin, actions[:, :-1] + 1], dim=1)) + self.slots
+
+    def next_input(self, token: Int64[Tensor, " batch"] | None, batch: int, index: int) -> Tensor:
+        """What the autoregressive head reads to predict token `index`: (batch, 1, width)."""
+        device = self.slots.device
+        row = torch.zeros(batch, dtype=torch.int64, device=device) if token is None else token + 1
+        return (self.action_embedding(row) + self.slots[index])[:, None]
+
+
+def token_loss(
+    logits: Float[Tensor, "batch tokens vocabulary"],
+    targets: Int64[Tensor, "batch tokens"],
+    is_padding: Bool[Tensor, "batch tokens"],
+    vocabulary: Vocabulary,
+    spread: float,
+) -> Float[Tensor, ""]:
+    """Cross-entropy over the joint vocabulary, averaged over the tokens that are not padding.
+
+    The target is a discrete Gaussian over the action tokens around the true one, `spread` tokens wide, since
+    neighbouring bins are neighbouring actions; a spread of 0 is the plain one-hot target.
+
+    Args:
+        targets: action tokens, as the tokenizer numbers them.
+        spread: standard deviation in tokens.
+    """
+    keep = ~is_padding.flatten()
+    log_probability = logits.flatten(0, 1)[keep].float().log_softmax(-1)
+    flat = targets.flatten()[keep]
+    if spread == 0:
+        return -log_probability.gather(1, vocabulary.action_id(flat)[:, None]).mean()
+    token = torch.arange(vocabulary.num_action, device=logits.device)
+    table = torch.softmax(-0.5 * ((token[:, None] - token[None, :]) / spread) ** 2, dim=-1)
+    return -(table[flat] * log_probability[:, vocabulary.num_text :]).sum(-1).mean()
+
+
+def grounding_loss(
+    maps: Float[Tensor, "batch roles cells"],
+    points: Float[Tensor, "batch roles 2"],
+    rows: int,
+    columns: int,
+) -> Float[Tensor, ""]:
+    """Cross-entropy between each role's attention and the cells around its true point.
+
+    The point's weight is shared bilinearly by the four nearest cells, so that the attention's mean is the point. Roles
+    without a point (NaN), or whose point lies outside the image, do not count.
+
+    Args:
+        points: u right, v down, in 0..1.
+    """
+    present = ((points >= 0) & (points <= 1)).all(-1)  # NaN compares false
+    if not present.any():
+        return maps.sum() * 0.0
+    log_weight = maps[present].float().log_softmax(-1)  # (points, cells)
+    u, v = points[present].unbind(-1)
+    return -(bilinear_cells(u, v, rows, columns) * log_weight).sum(-1).mean()
+
+
+def bilinear_cells(
+    u: Float[Tensor, " points"], v: Float[Tensor, " points"], rows: int, columns: int
+) -> Float[Tensor, "points cells"]:
+    """Weights of the cells whose centres surround a point; they sum to one."""
+
+    def along(position: Tensor, count: int) -> Tensor:
+        centre = torch.arange(count, device=position.device, dtype=position.dtype)
+        where = (position * count - 0.5).clamp(0, count - 1)
+        return (1 - (where[:, None] - centre).abs()).clamp(min=0)
+
+    return (along(v, rows)[:, :, None] * along(u, columns)[:, None, :]).flatten(1)
