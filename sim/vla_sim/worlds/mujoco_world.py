@@ -1,0 +1,272 @@
+"""The tabletop on MuJoCo.
+
+    action ─► commanded pose ─► inverse kinematics ─► joint targets ─► position actuators ─► physics
+              (clipped to the workspace)              (ramped over the control step, with the actuators' lag fed
+                                                       forward, so that the arm is where it was told at its end)
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import mujoco
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from vla.embodiment import Embodiment
+from vla.errors import ActionError, unknown
+from vla.kinematics import REST_POSTURE, ArmKinematics
+from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.worlds.rendering import shared_renderer
+from vla_sim.worlds.scene import (
+    BLOCK_SIZE_M,
+    COLOURS,
+    HANDLE_OFFSET_M,
+    WORKSPACE_HIGH,
+    WORKSPACE_LOW,
+    Kind,
+    Scene,
+    Thing,
+)
+from vla_sim.worlds.tabletop import tabletop_model
+
+_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+_PARKING = np.array([-3.0, 0.0, 1.0])
+_HIDDEN_GROUP = 5
+_START_ITERATIONS = 60
+_FINGER_TRAVEL_M = 0.04
+_TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
+"""From a moving body's origin to the point that tasks speak of."""
+
+
+class MujocoWorld:
+    """One world: a copy of the shared model and its own state."""
+
+    def __init__(self, embodiment: Embodiment = TABLETOP_PANDA) -> None:
+        """Make a world with an empty table.
+
+        Raises:
+            ValueError: if the physics step does not divide the control step.
+        """
+        self._embodiment = embodiment
+        self._shared = tabletop_model()
+        self._model = copy.copy(self._shared)
+        self._data = mujoco.MjData(self._model)
+        self._substeps = num_substeps(embodiment.control_hz, self._model.opt.timestep)
+        self._kinematics = ArmKinematics("panda")
+        self._lag_s = -self._model.actuator_biasprm[:7, 2] / self._model.actuator_gainprm[:7, 0]
+        self._max_joint_step = self._kinematics.max_speed * embodiment.control_dt_s
+        self._state_size = mujoco.mj_stateSize(self._model, _STATE)
+        self._tcp = self._model.site("tcp").id
+        self._cameras = {self._model.camera(i).name: i for i in range(self._model.ncam)}
+        self._gripper_bodies = {self._model.body(n).id for n in ("hand", "finger_left", "finger_right")}
+        self._jacobian = np.zeros((3, self._model.nv))
+        self._slots: dict[str, _Slot] = {}
+        self._commanded = np.zeros(4)
+        self._commanded_joints = REST_POSTURE.copy()
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._embodiment
+
+    # ------------------------------------------------------------------ beginning
+
+    def reset(self, scene: Scene) -> None:
+        mujoco.mj_resetData(self._model, self._data)
+        self._slots = {}
+        used: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        for thing in scene.things:
+            slot = _Slot(self._model, thing.kind, used[thing.kind])
+            used[thing.kind] += 1
+            slot.show(self._shared, self._model, self._data, thing)
+            self._slots[thing.name] = slot
+        self._park(used)
+        self._commanded = np.clip(scene.pose, WORKSPACE_LOW, WORKSPACE_HIGH)
+        self._commanded_joints = self._kinematics.inverse(self._commanded, REST_POSTURE, _START_ITERATIONS)
+        self._data.qpos[:7] = self._commanded_joints
+        self._data.qpos[7:9] = scene.gripper * _FINGER_TRAVEL_M
+        self._data.ctrl[:7] = self._commanded_joints
+        self._data.ctrl[7:9] = scene.gripper * _FINGER_TRAVEL_M
+        mujoco.mj_step(self._model, self._data, self._substeps)
+        self._data.time = 0.0
+        mujoco.mj_fwdPosition(self._model, self._data)
+
+    def _park(self, used: dict[Kind, int]) -> None:
+        for index, (kind, slot) in enumerate(_all_slots(self._model)):
+            if slot >= used[kind]:
+                _Slot(self._model, kind, slot).hide(self._model, self._data, _PARKING - [0, 0.5 * index, 0])
+
+    # ------------------------------------------------------------------ acting
+
+    def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
+        applied = self._limited(action)
+        pose = np.clip(self._commanded + applied[:4], WORKSPACE_LOW, WORKSPACE_HIGH)
+        applied[:4] = pose - self._commanded
+        self._commanded = pose
+        begin = self._commanded_joints
+        wanted = self._kinematics.inverse(pose, begin)
+        end = begin + np.clip(wanted - begin, -self._max_joint_step, self._max_joint_step)
+        self._commanded_joints = end
+        self._drive(begin, end, float(applied[4]))
+        return applied.astype(np.float32)
+
+    def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float64[np.ndarray, " action_dim"]:
+        if action.shape != (self._embodiment.action_dim,) or not np.isfinite(action).all():
+            raise ActionError(f"expected {self._embodiment.action_dim} finite numbers as an action, got {action}")
+        low, high = self._embodiment.action_low, self._embodiment.action_high
+        return np.clip(action, low, high).astype(np.float64)
+
+    def _drive(self, begin: np.ndarray, end: np.ndarray, gripper: float) -> None:
+        model, data = self._model, self._data
+        ahead = self._lag_s * (end - begin) * self._embodiment.control_hz
+        data.ctrl[7:9] = gripper * _FINGER_TRAVEL_M
+        for substep in range(1, self._substeps + 1):
+            data.ctrl[:7] = begin + (end - begin) * (substep / self._substeps) + ahead
+            mujoco.mj_step(model, data)
+        # Positions and contacts of this state, not of the one before the last integration.
+        mujoco.mj_fwdPosition(model, data)
+
+    def save(self) -> Float64[np.ndarray, " numbers"]:
+        state = np.empty(self._state_size + 11)
+        mujoco.mj_getState(self._model, self._data, state[:-11], _STATE)
+        state[-11:-7], state[-7:] = self._commanded, self._commanded_joints
+        return state
+
+    def restore(self, state: Float64[np.ndarray, " numbers"]) -> None:
+        mujoco.mj_setState(self._model, self._data, state[:-11], _STATE)
+        self._commanded, self._commanded_joints = state[-11:-7].copy(), state[-7:].copy()
+        mujoco.mj_fwdPosition(self._model, self._data)
+
+    # ------------------------------------------------------------------ reading the arm
+
+    def time_s(self) -> float:
+        return float(self._data.time)
+
+    def end_effector(self) -> Float64[np.ndarray, "4"]:
+        rotation = self._data.site_xmat[self._tcp]
+        return np.array([*self._data.site_xpos[self._tcp], math.atan2(rotation[3], rotation[0])])
+
+    def commanded(self) -> Float64[np.ndarray, "4"]:
+        return self._commanded.copy()
+
+    def end_effector_speed(self) -> float:
+        mujoco.mj_jacSite(self._model, self._data, self._jacobian, None, self._tcp)
+        return float(np.linalg.norm(self._jacobian @ self._data.qvel))
+
+    def opening_m(self) -> float:
+        return float(self._data.qpos[7] + self._data.qpos[8])
+
+    def proprioception(self) -> Float32[np.ndarray, " state_dim"]:
+        joints = self._data.qpos[:7]
+        return np.array([*joints, self.opening_m(), *self.end_effector()], np.float32)
+
+    # ------------------------------------------------------------------ reading things
+
+    def position(self, name: str) -> Float64[np.ndarray, "3"]:
+        slot = self._slot(name)
+        return self._data.xpos[slot.body] + _TOP_OFFSET.get(slot.kind, 0.0)
+
+    def yaw(self, name: str) -> float:
+        rotation = self._data.xmat[self._slot(name).body]
+        return math.atan2(rotation[3], rotation[0])
+
+    def speed(self, name: str) -> float:
+        dof = self._slot(name).dof
+        return float(np.linalg.norm(self._data.qvel[dof : dof + 3]))
+
+    def is_touched(self, name: str) -> bool:
+        geom = self._slot(name).geom
+        bodies = self._model.geom_bodyid
+        for first, second in self._data.contact.geom:
+            other = second if first == geom else first if second == geom else -1
+            if other >= 0 and int(bodies[other]) in self._gripper_bodies:
+                return True
+        return False
+
+    def displacement(self, name: str) -> float:
+        return float(self._data.qpos[self._slot(name).qpos])
+
+    def _slot(self, name: str) -> _Slot:
+        slot = self._slots.get(name)
+        if slot is None:
+            raise unknown("thing", name, self._slots)
+        return slot
+
+    # ------------------------------------------------------------------ seeing
+
+    def render(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        return shared_renderer(self._shared).render(self._model, self._data, self._camera(camera), height, width)
+
+    def project(self, camera: str, point: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "2"]:
+        index = self._camera(camera)
+        spec = self._embodiment.camera(camera)
+        right, up, backward = (point - self._data.cam_xpos[index]) @ self._data.cam_xmat[index].reshape(3, 3)
+        tangent = math.tan(math.radians(self._model.cam_fovy[index]) / 2)
+        u, v = right / (-backward * tangent * spec.width / spec.height), -up / (-backward * tangent)
+        return np.array([(u + 1) / 2, (v + 1) / 2])
+
+    def _camera(self, name: str) -> int:
+        if name not in self._cameras:
+            raise unknown("camera", name, self._cameras)
+        return self._cameras[name]
+
+
+class _Slot:
+    """The bodies, joint and geoms that stand for one thing."""
+
+    def __init__(self, model: mujoco.MjModel, kind: Kind, index: int) -> None:
+        name = f"{kind.value}_{index}"
+        self.kind = kind
+        self.root = model.body(name).id
+        moving = {Kind.BUTTON: f"{name}_cap", Kind.DRAWER: f"{name}_drawer"}.get(kind, name)
+        self.body = model.body(moving).id
+        self.geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] in (self.root, self.body)]
+        joint = -1 if kind in (Kind.PAD, Kind.BOWL) else model.joint(name).id
+        self.qpos = int(model.jnt_qposadr[joint]) if joint >= 0 else -1
+        self.dof = int(model.jnt_dofadr[joint]) if joint >= 0 else -1
+        self.geom = self.geoms[-1]
+
+    def show(self, shared: mujoco.MjModel, model: mujoco.MjModel, data: mujoco.MjData, thing: Thing) -> None:
+        model.geom_group[self.geoms] = shared.geom_group[self.geoms]
+        model.body_gravcomp[self.root] = shared.body_gravcomp[self.root]
+        self._place(model, data, np.array([thing.x, thing.y, 0.0]), thing.yaw)
+        if thing.kind in (Kind.BLOCK, Kind.PAD, Kind.BOWL):
+            model.geom_rgba[self.geoms] = (*COLOURS[thing.colour], 1.0)
+        elif thing.kind is Kind.BUTTON:
+            model.geom_rgba[self.geom] = (*COLOURS[thing.colour], 1.0)
+
+    def hide(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray) -> None:
+        """Out of sight, out of reach, and weightless, so that it stays there."""
+        model.geom_group[self.geoms] = _HIDDEN_GROUP
+        model.body_gravcomp[self.root] = 1.0
+        self._place(model, data, position, 0.0)
+
+    def _place(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
+        quaternion = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
+        if self.kind is Kind.BLOCK:
+            data.qpos[self.qpos : self.qpos + 3] = position + [0, 0, BLOCK_SIZE_M / 2]
+            data.qpos[self.qpos + 3 : self.qpos + 7] = quaternion
+        else:
+            model.body_pos[self.root], model.body_quat[self.root] = position, quaternion
+
+
+def _all_slots(model: mujoco.MjModel) -> list[tuple[Kind, int]]:
+    names = {model.body(i).name for i in range(model.nbody)}
+    return [(kind, index) for kind in Kind for index in range(8) if f"{kind.value}_{index}" in names]
+
+
+def num_substeps(control_hz: float, physics_dt_s: float) -> int:
+    """Physics steps in a control step.
+
+    Raises:
+        ValueError: if they do not divide it.
+    """
+    control_dt_s = 1.0 / control_hz
+    steps = control_dt_s / physics_dt_s
+    if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
+        raise ValueError(
+            f"control at {control_hz:g} Hz needs a physics step that divides {control_dt_s:.5f} s, "
+            f"got {physics_dt_s:g} s ({steps:.2f} steps)"
+        )
+    return round(steps)

@@ -1,0 +1,77 @@
+"""One renderer and one GL context a process, shared by every world in it.
+
+Shadow maps and multisampling cost nearly all of a frame on software GL; both are off in the model
+(`tabletop.py`), before the context is made. Several contexts in one process slow each other down.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import UInt8
+
+MAX_HEIGHT, MAX_WIDTH = 480, 640
+"""The largest picture, px."""
+RENDER_SETTINGS = {"shadow_size": 0, "multisamples": 0, "reflections": False}
+"""Part of what a dataset or a report says of its pictures."""
+
+
+class Renderer:
+    """Pictures of any model that is a copy of the one it was made for."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        """Make the GL context current in this thread, for good."""
+        self._thread = threading.get_ident()
+        self._context = _gl_context()(MAX_WIDTH, MAX_HEIGHT)
+        self._context.make_current()
+        self._mujoco_context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mujoco_context)
+        self._scene = mujoco.MjvScene(model, maxgeom=300)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._option = mujoco.MjvOption()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+
+    def render(
+        self, model: mujoco.MjModel, data: mujoco.MjData, camera_id: int, height: int, width: int
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """What a camera sees.
+
+        Raises:
+            RuntimeError: if called from another thread than the first, which GL cannot do.
+            ValueError: if the picture is larger than `MAX_HEIGHT` x `MAX_WIDTH`.
+        """
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("the renderer belongs to the thread that rendered first: render from that thread")
+        if height > MAX_HEIGHT or width > MAX_WIDTH:
+            raise ValueError(f"a picture is at most {MAX_HEIGHT} x {MAX_WIDTH} px, got {height} x {width}")
+        self._camera.fixedcamid = camera_id
+        category = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(model, data, self._option, None, self._camera, category, self._scene)
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(viewport, self._scene, self._mujoco_context)
+        pixels = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(pixels, None, viewport, self._mujoco_context)
+        # GL's first row is the bottom one.
+        return np.ascontiguousarray(pixels[::-1])
+
+
+def _gl_context() -> Any:
+    """The GL back end: what MUJOCO_GL names, else EGL, which needs no display."""
+    if os.environ.get("MUJOCO_GL", "egl") == "egl":
+        from mujoco.egl import GLContext
+
+        return GLContext
+    return mujoco.GLContext
+
+
+@functools.lru_cache(maxsize=1)
+def shared_renderer(model: mujoco.MjModel) -> Renderer:
+    """The renderer of this process; `model` is the compiled model that every world here copies."""
+    return Renderer(model)

@@ -1,0 +1,90 @@
+"""What stands on the table when an episode begins.
+
+The table's top is z = 0 of the base frame, x points away from the arm's base, y to its left:
+
+          camera
+      ┌───────────┐  x = 0.66
+      │   work    │
+      │   area    │
+      └───────────┘  x = 0.36
+     y=0.22  arm  y=-0.22
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import numpy as np
+from jaxtyping import Float64
+
+
+class Kind(enum.Enum):
+    """What a thing is."""
+
+    BLOCK = "block"
+    PAD = "pad"
+    BOWL = "bowl"
+    BUTTON = "button"
+    DRAWER = "drawer"
+
+
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.86, 0.09, 0.09),
+    "green": (0.08, 0.62, 0.18),
+    "blue": (0.08, 0.28, 0.92),
+    "yellow": (0.98, 0.80, 0.04),
+    "purple": (0.56, 0.12, 0.72),
+}
+"""Linear RGB of every colour that a thing can have."""
+
+CAPACITY: dict[Kind, int] = {Kind.BLOCK: 4, Kind.PAD: 3, Kind.BOWL: 2, Kind.BUTTON: 2, Kind.DRAWER: 1}
+"""How many of each kind a scene can hold."""
+
+WORKSPACE_LOW = np.array([0.32, -0.26, 0.012, -1.57])
+WORKSPACE_HIGH = np.array([0.70, 0.26, 0.30, 1.57])
+"""The box that the commanded pose (x, y, z, yaw) stays in: m, m, m, rad."""
+
+BLOCK_SIZE_M = 0.044
+PAD_SIZE_M = 0.09
+BOWL_RADIUS_M = 0.052
+"""Of the bowl's floor."""
+BOWL_HEIGHT_M = 0.03
+BUTTON_RADIUS_M = 0.024
+BUTTON_TOP_M = 0.036
+"""Height of the cap when it is not pressed."""
+BUTTON_TRAVEL_M = 0.012
+DRAWER_TRAVEL_M = 0.12
+HANDLE_OFFSET_M = np.array([0.082, 0.0, 0.056])
+"""From the cabinet's origin to the middle of the closed drawer's handle."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """One thing and where it stands."""
+
+    kind: Kind
+    colour: str
+    """A key of `COLOURS`; empty for the drawer, which is of wood."""
+    x: float
+    y: float
+    yaw: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """`red block`, `blue pad`, `drawer`: unique in a scene."""
+        return f"{self.colour} {self.kind.value}".strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """How an episode begins."""
+
+    things: tuple[Thing, ...]
+    pose: Float64[np.ndarray, "4"]
+    """Of the tool centre point: x, y, z (m), yaw (rad)."""
+    gripper: float
+    """Opening as a ratio: 0 closed, 1 open."""
+
+    def of_kind(self, kind: Kind) -> list[Thing]:
+        return [thing for thing in self.things if thing.kind is kind]

@@ -1,0 +1,190 @@
+"""The model of the tabletop: one compiled MuJoCo model that holds everything any scene may need.
+
+A scene chooses by joint positions and by fields of its own copy of the model (`mujoco_world.py`); what it does
+not use is parked out of sight. So every world in a process has the same structure, and one renderer serves all.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import mujoco
+import numpy as np
+
+from vla.kinematics import arm_path
+from vla_sim.worlds.scene import (
+    BLOCK_SIZE_M,
+    BOWL_HEIGHT_M,
+    BOWL_RADIUS_M,
+    BUTTON_RADIUS_M,
+    BUTTON_TOP_M,
+    BUTTON_TRAVEL_M,
+    CAPACITY,
+    DRAWER_TRAVEL_M,
+    HANDLE_OFFSET_M,
+    PAD_SIZE_M,
+    Kind,
+)
+
+PHYSICS_DT_S = 0.005
+
+TABLE_RGBA = (0.74, 0.72, 0.69, 1.0)
+WOOD_RGBA = (0.62, 0.42, 0.24, 1.0)
+LIGHT_WOOD_RGBA = (0.80, 0.60, 0.38, 1.0)
+METAL_RGBA = (0.25, 0.26, 0.29, 1.0)
+
+BLOCK_FRICTION = (0.4, 0.005, 0.0001)
+"""Sliding, torsional, rolling. At 1.5 a pushed block tips over; the fingers bring their own, higher friction."""
+
+SCENE_CAMERA_FOVY_RAD = math.radians(30)
+SCENE_CAMERA_POSITION = np.array([1.07, 0.0, 0.76])
+SCENE_CAMERA_TARGET = np.array([0.48, 0.0, 0.02])
+
+_BOX = mujoco.mjtGeom.mjGEOM_BOX
+_CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+
+
+@functools.lru_cache(maxsize=1)
+def tabletop_model() -> mujoco.MjModel:
+    """The compiled model, made once a process. Copy it; do not write into it."""
+    spec = mujoco.MjSpec.from_file(arm_path("panda"))
+    _settings(spec)
+    _surroundings(spec)
+    for index in range(CAPACITY[Kind.BLOCK]):
+        _block(spec, f"block_{index}")
+    for index in range(CAPACITY[Kind.PAD]):
+        _pad(spec, f"pad_{index}")
+    for index in range(CAPACITY[Kind.BOWL]):
+        _bowl(spec, f"bowl_{index}")
+    for index in range(CAPACITY[Kind.BUTTON]):
+        _button(spec, f"button_{index}")
+    for index in range(CAPACITY[Kind.DRAWER]):
+        _drawer(spec, f"drawer_{index}")
+    return spec.compile()
+
+
+def _settings(spec: mujoco.MjSpec) -> None:
+    spec.option.timestep = PHYSICS_DT_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 5
+    spec.option.iterations = 20
+    quality = spec.visual.quality
+    quality.shadowsize, quality.offsamples = 0, 0
+    quality.numslices, quality.numstacks, quality.numquads = 16, 6, 1
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 640, 480
+    headlight = spec.visual.headlight
+    headlight.ambient, headlight.diffuse, headlight.specular = [0.42] * 3, [0.28] * 3, [0.0] * 3
+    spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20
+
+
+def _surroundings(spec: mujoco.MjSpec) -> None:
+    """The light, the table, the floor and the scene camera."""
+    world = spec.worldbody
+    direction = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    world.add_light(type=direction, dir=[-0.35, 0.3, -0.9], pos=[0, 0, 2], diffuse=[0.5] * 3, specular=[0.08] * 3)
+    world.add_geom(
+        name="table", type=_BOX, size=[0.45, 0.6, 0.02], pos=[0.4, 0, -0.02], rgba=TABLE_RGBA, friction=BLOCK_FRICTION
+    )
+    backward = SCENE_CAMERA_POSITION - SCENE_CAMERA_TARGET
+    backward /= np.linalg.norm(backward)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    world.add_camera(
+        name="scene", pos=SCENE_CAMERA_POSITION, quat=quaternion, fovy=math.degrees(SCENE_CAMERA_FOVY_RAD)
+    )
+
+
+def _block(spec: mujoco.MjSpec, name: str) -> None:
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    half = BLOCK_SIZE_M / 2
+    body.add_geom(name=name, type=_BOX, size=[half] * 3, mass=0.06, friction=BLOCK_FRICTION, condim=4)
+
+
+def _pad(spec: mujoco.MjSpec, name: str) -> None:
+    """A tile that is seen and not felt, so that a block never catches on its edge."""
+    body = spec.worldbody.add_body(name=name)
+    half = PAD_SIZE_M / 2
+    body.add_geom(name=name, type=_BOX, size=[half, half, 0.001], pos=[0, 0, 0.001], contype=0, conaffinity=0)
+
+
+def _bowl(spec: mujoco.MjSpec, name: str) -> None:
+    """An octagon of boxes that lean outwards."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_geom(type=_CYLINDER, size=[BOWL_RADIUS_M, 0.0015, 0], pos=[0, 0, 0.0015], friction=BLOCK_FRICTION)
+    lean = 0.35
+    radius = BOWL_RADIUS_M + BOWL_HEIGHT_M / 2 * math.sin(lean)
+    half_width = (radius + 0.008) * math.tan(math.pi / 8)
+    for side in range(8):
+        angle = side * math.pi / 4
+        turn, tilt, quaternion = np.zeros(4), np.zeros(4), np.zeros(4)
+        mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0.0, 1.0]), angle)
+        mujoco.mju_axisAngle2Quat(tilt, np.array([0.0, 1.0, 0.0]), lean)
+        mujoco.mju_mulQuat(quaternion, turn, tilt)
+        position = [radius * math.cos(angle), radius * math.sin(angle), BOWL_HEIGHT_M / 2]
+        size = [0.003, half_width, BOWL_HEIGHT_M / 2]
+        body.add_geom(type=_BOX, size=size, pos=position, quat=quaternion, friction=BLOCK_FRICTION)
+
+
+def _button(spec: mujoco.MjSpec, name: str) -> None:
+    """A coloured cap on a spring in a metal base."""
+    body = spec.worldbody.add_body(name=name)
+    base_top = BUTTON_TOP_M - BUTTON_TRAVEL_M - 0.002
+    body.add_geom(
+        name=f"{name}_base", type=_CYLINDER, size=[0.036, base_top / 2, 0], pos=[0, 0, base_top / 2], rgba=METAL_RGBA
+    )
+    cap = body.add_body(name=f"{name}_cap", pos=[0, 0, BUTTON_TOP_M], gravcomp=1)
+    cap.add_joint(
+        name=name,
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=[0, 0, -1],
+        range=[0, BUTTON_TRAVEL_M],
+        stiffness=200,
+        damping=4,
+        armature=0.05,
+    )
+    cap.add_geom(name=name, type=_CYLINDER, size=[BUTTON_RADIUS_M, 0.011, 0], pos=[0, 0, -0.011], mass=0.05)
+    spec.add_exclude(bodyname1=name, bodyname2=f"{name}_cap")
+
+
+def _drawer(spec: mujoco.MjSpec, name: str) -> None:
+    """A cabinet whose drawer opens along +x by a T-shaped handle that the fingers take from above.
+
+    The cabinet's front is at x = 0.06 of its body, closed.
+    """
+    body = spec.worldbody.add_body(name=name)
+    walls = (
+        ([0.06, 0.004, 0.04], [0.0, 0.076, 0.04]),
+        ([0.06, 0.004, 0.04], [0.0, -0.076, 0.04]),
+        ([0.004, 0.072, 0.04], [-0.056, 0.0, 0.04]),
+        ([0.062, 0.082, 0.004], [0.0, 0.0, 0.084]),
+    )
+    for size, position in walls:
+        body.add_geom(type=_BOX, size=size, pos=position, rgba=WOOD_RGBA)
+    drawer = body.add_body(name=f"{name}_drawer", gravcomp=1)
+    drawer.add_joint(
+        name=name,
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=[1, 0, 0],
+        range=[0, DRAWER_TRAVEL_M],
+        damping=6,
+        frictionloss=0.5,
+        armature=0.1,
+    )
+    x, _, z = HANDLE_OFFSET_M
+    panels = (
+        ([0.004, 0.070, 0.037], [0.058, 0.0, 0.041], LIGHT_WOOD_RGBA),
+        ([0.054, 0.066, 0.002], [0.0, 0.0, 0.008], LIGHT_WOOD_RGBA),
+        ([0.054, 0.002, 0.024], [0.0, 0.066, 0.030], LIGHT_WOOD_RGBA),
+        ([0.054, 0.002, 0.024], [0.0, -0.066, 0.030], LIGHT_WOOD_RGBA),
+        ([0.018, 0.006, 0.014], [x - 0.002, 0.0, z], METAL_RGBA),
+        ([0.005, 0.018, 0.014], [x + 0.019, 0.0, z], METAL_RGBA),
+    )
+    for size, position, rgba in panels:
+        drawer.add_geom(type=_BOX, size=size, pos=position, rgba=rgba, mass=0.05)
+    spec.add_exclude(bodyname1=name, bodyname2=f"{name}_drawer")
