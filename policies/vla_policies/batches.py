@@ -51,7 +51,7 @@ class FrameBatches:
         shift_pixels: int,
     ) -> None:
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
-        is_padding = np.repeat(frames.is_padding, action_tokenizer.action_dim, axis=1)
+        is_padding = np.repeat(frames.chunk_padding, action_tokenizer.action_dim, axis=1)
 
         def on_device(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)

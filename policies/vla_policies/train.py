@@ -1,7 +1,11 @@
-"""`vla train`: a policy from episode stores.
+"""`vla train`: a policy from demonstrations.
 
     stores ─► frames in memory ─► batches ─► trainer ─► checkpoint every so often ─► OUT/
-                                                └─────► OUT/log.jsonl, a line every so often
+      ▲                                         │  └──► OUT/log.jsonl, a line every so often
+      └── `vla collect policy=OUT` ◄────────────┘ at the steps of `dagger_steps`
+
+Without stores, the experiment says how to collect some. In a round of DAgger (arXiv:1011.0686) the policy as it stands
+is rolled out, the expert labels the states it came to, and they join the data.
 
 Stop it at any moment and give the same command again: it goes on from its last checkpoint, and its losses are those of
 a run that was never stopped.
@@ -22,7 +26,7 @@ import torch
 from omegaconf import MISSING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vla import cli
+from vla import cli, commands
 from vla.errors import ConfigError, StoreError
 from vla.files import write_atomically
 from vla.model.compact import CompactConfig
@@ -36,16 +40,26 @@ from vla_policies.checkpoint import MANIFEST, Checkpoint, load_checkpoint, make_
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 
 LOG = "log.jsonl"
+SEEDS_PER_RUN, SEEDS_PER_ROUND = 20_000, 4_000
+INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
 
 @dataclasses.dataclass
 class TrainConfig:
     """Train a policy on the episodes of one or more stores."""
 
-    data: list[str] = MISSING
-    """Episode stores, made by `vla collect`."""
     out: str = MISSING
     """Folder for checkpoint and log; an interrupted run in it goes on."""
+    experiment: str = ""
+    """Which file of the gallery the values come from."""
+    data: list[str] = dataclasses.field(default_factory=list)
+    """Episode stores, made by `vla collect`; without any, they are collected into OUT/data as `collect` says."""
+    collect: list[str] = dataclasses.field(default_factory=list)
+    """Arguments of `vla collect` for the demonstrations."""
+    dagger_steps: list[int] = dataclasses.field(default_factory=list)
+    """Steps at which the policy is rolled out and the states it visits are labelled and added to the data."""
+    dagger: list[str] = dataclasses.field(default_factory=list)
+    """Arguments of `vla collect` for each of these rounds."""
     seed: int = 0
     """Of the initial weights, the order of the samples and the picture shifts."""
     steps: int = 6000
@@ -89,82 +103,88 @@ def train(config: TrainConfig) -> None:
     Raises:
         StoreError: if a store is absent, empty or altered.
         EmbodimentMismatch: if stores, or a store and a checkpoint, are for different robots.
-        ConfigError: if `config.out` holds a run with another configuration.
+        ConfigError: if `config.out` holds a run with another configuration, or there is neither data nor a way to it.
     """
-    out = Path(config.out)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    resumed = _resumable(config, out)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    resumed = _resumable(config)
     start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
-    stores = [EpisodeStore.open(path, start.embodiment if start else None) for path in config.data]
-    frames = load_frames(stores, config.horizon)
-    run = _Run(config, out, device, frames, stores[0], start)
+    run = _Run(config, start)
     if resumed is not None:
         run.resume(resumed)
-    out.mkdir(parents=True, exist_ok=True)
     run.train()
 
 
 class _Run:
     """One training run: what is read, what is learned, and where it stands."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        out: Path,
-        device: torch.device,
-        frames: Frames,
-        store: EpisodeStore,
-        start: Checkpoint | None,
-    ) -> None:
+    def __init__(self, config: TrainConfig, start: Checkpoint | None) -> None:
         torch.manual_seed(config.seed)
-        self._config, self._out = config, out
-        self._embodiment = store.embodiment
-        train_rows, self._validation_rows = _split(frames.episode_index, config.validation_share, config.seed)
-        if len(train_rows) < config.batch_size:
-            raise StoreError(f"a batch of {config.batch_size} needs as many frames, the stores have {len(train_rows)}")
-        self._train_rows = train_rows
-        self._statistics = start.statistics if start else frames.statistics().proprioception.without_values()
+        self._config, self._out = config, Path(config.out)
+        self._device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._data = _Data(config, start)
+        frames = self._data.frames(done_steps=0)
+        self._embodiment = frames.embodiment
+        self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
         self._action_tokenizer = (
             start.action_tokenizer if start else BinTokenizer.fit(frames.chunks, self._embodiment, config.num_bins)
         )
         self._text_tokenizer = start.text_tokenizer if start else TextTokenizer.shipped()
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, config.backbone, config.head
-        ).to(device)
+        ).to(self._device)
         if start is not None:
             model.load_state_dict(dict(start.weights))
         self._trainer = Trainer(model, config.optimizer, config.steps)
+        self._use(frames)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
+        if self._data.num_rounds(checkpoint.step):
+            self._use(self._data.frames(checkpoint.step))
+        self._sampler.load_state_dict(checkpoint.progress["sampler"])
+
+    def train(self) -> None:
+        config = self._config
+        self._out.mkdir(parents=True, exist_ok=True)
+        log = _Log(self._out / LOG, self._trainer.step)
+        for end in [*(step for step in config.dagger_steps if step > self._trainer.step), config.steps]:
+            self._train_until(end, log)
+            if end < config.steps:
+                self._use(self._data.frames(end))
+                save_checkpoint(self._out, self._checkpoint())
+
+    def _train_until(self, end: int, log: _Log) -> None:
+        config, first, began = self._config, self._trainer.step, time.monotonic()
+        with _progress(config.steps, first) as show:
+            while self._trainer.step < end:
+                rows = self._train_rows[next(self._sampler)]
+                metrics = self._trainer.train_step(self._batches.batch(rows, self._generator()))
+                step = self._trainer.step
+                show(step, metrics)
+                if step % config.log_every == 0 or step == end:
+                    rate = (step - first) * config.batch_size / (time.monotonic() - began)
+                    log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
+                if step % config.checkpoint_every == 0 or step == end:
+                    save_checkpoint(self._out, self._checkpoint())
+
+    def _use(self, frames: Frames) -> None:
+        """Train on these frames from now on."""
+        config = self._config
+        train_rows, self._validation_rows = _split(frames.episode_index, config.validation_share, config.seed)
+        if len(train_rows) < config.batch_size:
+            raise StoreError(f"a batch of {config.batch_size} needs as many frames, the stores have {len(train_rows)}")
+        self._train_rows = train_rows
+        self._sampler = ShuffledSampler(len(train_rows), config.batch_size, config.seed)
         self._batches = FrameBatches(
             frames,
             self._action_tokenizer,
             self._text_tokenizer,
             config.backbone.text_tokens,
             state_normalizer(self._statistics, self._embodiment),
-            device,
+            self._device,
             shift_pixels=config.shift_pixels,
         )
-        self._sampler = ShuffledSampler(len(train_rows), config.batch_size, config.seed)
-
-    def resume(self, checkpoint: Checkpoint) -> None:
-        self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
-        self._sampler.load_state_dict(checkpoint.progress["sampler"])
-
-    def train(self) -> None:
-        config, log = self._config, _Log(self._out / LOG, self._trainer.step)
-        began, first = time.monotonic(), self._trainer.step
-        with _progress(config.steps, first) as show:
-            for rows in self._sampler:
-                if self._trainer.step >= config.steps:
-                    break
-                metrics = self._trainer.train_step(self._batches.batch(self._train_rows[rows], self._generator()))
-                step = self._trainer.step
-                show(step, metrics)
-                if step % config.log_every == 0 or step == config.steps:
-                    rate = (step - first) * config.batch_size / (time.monotonic() - began)
-                    log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
-                if step % config.checkpoint_every == 0 or step == config.steps:
-                    save_checkpoint(self._out, self._checkpoint())
 
     def _generator(self) -> torch.Generator:
         """Randomness of one step, which depends on the seed and the step alone."""
@@ -192,6 +212,48 @@ class _Run:
         )
 
 
+class _Data:
+    """The stores of a run: given or collected, and one more for each round of DAgger."""
+
+    def __init__(self, config: TrainConfig, start: Checkpoint | None) -> None:
+        self._config, self._start = config, start
+        self._folder = Path(config.out) / "data"
+
+    def num_rounds(self, done_steps: int) -> int:
+        """Rounds of DAgger that come after this many steps or fewer."""
+        return sum(step <= done_steps for step in self._config.dagger_steps)
+
+    def frames(self, done_steps: int) -> Frames:
+        """All frames to train on after this many steps; what is not there yet is collected."""
+        paths = self._config.data or [self._collected("demonstrations", self._config.collect, 0)]
+        for number in range(1, self.num_rounds(done_steps) + 1):
+            arguments = [f"policy={self._config.out}", *self._config.dagger]
+            paths = [*paths, self._collected(f"dagger-{number}", arguments, number)]
+        embodiment = self._start.embodiment if self._start else None
+        return load_frames([EpisodeStore.open(path, embodiment) for path in paths], self._config.horizon)
+
+    def _collected(self, name: str, arguments: Sequence[str], round_number: int) -> str:
+        path = self._folder / name
+        is_whole = path / "collected"
+        if not is_whole.exists():
+            if not arguments:
+                raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
+            # Scenes of different runs and rounds are different, and evaluation begins at a million.
+            seed = self._config.seed * SEEDS_PER_RUN + round_number * SEEDS_PER_ROUND
+            horizon = self._config.horizon
+            _run_command("collect", [*arguments, f"seed={seed}", f"horizon={horizon}", f"out={path}"])
+            write_atomically(is_whole, "")
+        return str(path)
+
+
+def _run_command(name: str, arguments: Sequence[str]) -> None:
+    status = commands.main([name, *arguments])
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if status:
+        raise ConfigError(f"`vla {name} {' '.join(arguments)}` failed with exit status {status}")
+
+
 class _Log:
     """One JSON line at a time, each flushed; lines of steps that will be repeated are dropped."""
 
@@ -216,12 +278,13 @@ def _split(episode_index: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
     return np.flatnonzero(~is_held_out), generator.permutation(validation)[:1024]
 
 
-def _resumable(config: TrainConfig, out: Path) -> Checkpoint | None:
-    """The checkpoint that a stopped run left in `out`, if there is one.
+def _resumable(config: TrainConfig) -> Checkpoint | None:
+    """The checkpoint that a stopped run left in `config.out`, if there is one.
 
     Raises:
         ConfigError: if that run had another configuration.
     """
+    out = Path(config.out)
     if not (out / MANIFEST).exists():
         return None
     checkpoint = load_checkpoint(out, with_training=True)
