@@ -1,8 +1,8 @@
 """The tabletop on MuJoCo.
 
-    action ─► commanded pose ─► inverse kinematics ─► joint targets ─► position actuators ─► physics
-              (clipped to the workspace)              (ramped over the control step, with the actuators' lag fed
-                                                       forward, so that the arm is where it was told at its end)
+action ─► commanded pose ─► inverse kinematics ─► joint targets ─► position actuators ─► physics
+          (clipped to the workspace)              (ramped over the control step, with the actuators' lag fed
+                                                   forward, so that the arm is where it was told at its end)
 """
 
 from __future__ import annotations
@@ -101,12 +101,13 @@ class MujocoWorld:
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         applied = self._limited(action)
-        pose = np.clip(self._commanded + applied[:4], WORKSPACE_LOW, WORKSPACE_HIGH)
-        applied[:4] = pose - self._commanded
+        wanted = self._commanded + applied[:4]
+        pose = np.clip(wanted, WORKSPACE_LOW, WORKSPACE_HIGH)
+        applied[:4] = np.where(pose == wanted, applied[:4], pose - self._commanded)
         self._commanded = pose
         begin = self._commanded_joints
-        wanted = self._kinematics.inverse(pose, begin)
-        end = begin + np.clip(wanted - begin, -self._max_joint_step, self._max_joint_step)
+        goal = self._kinematics.inverse(pose, begin)
+        end = begin + np.clip(goal - begin, -self._max_joint_step, self._max_joint_step)
         self._commanded_joints = end
         self._drive(begin, end, float(applied[4]))
         return applied.astype(np.float32)

@@ -94,9 +94,7 @@ def _surroundings(spec: mujoco.MjSpec) -> None:
     rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
     quaternion = np.zeros(4)
     mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-    world.add_camera(
-        name="scene", pos=SCENE_CAMERA_POSITION, quat=quaternion, fovy=math.degrees(SCENE_CAMERA_FOVY_RAD)
-    )
+    world.add_camera(name="scene", pos=SCENE_CAMERA_POSITION, quat=quaternion, fovy=math.degrees(SCENE_CAMERA_FOVY_RAD))
 
 
 def _block(spec: mujoco.MjSpec, name: str) -> None:

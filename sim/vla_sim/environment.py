@@ -1,0 +1,129 @@
+"""The tabletop as `vla.interfaces.Environment`: every task, one episode at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from vla.embodiment import Embodiment
+from vla.errors import unknown
+from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
+from vla_sim.tasks import TASKS, Task
+from vla_sim.tasks.task import Colours, Names
+from vla_sim.tasks.wrong import wrong_instruction
+from vla_sim.worlds.mujoco_world import MujocoWorld
+from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.world import World
+
+_WORDS_STREAM, _WRONG_STREAM = 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What is going on in an environment."""
+
+    task: Task
+    names: Names
+    """The things that the scored task is about."""
+    scene: Scene
+    instruction: str
+    """What the policy is told."""
+
+
+class TabletopEnvironment:
+    """An arm at a table, in any world; success is read from the world's state and never shown."""
+
+    def __init__(self, world: World | None = None) -> None:
+        """Make it with a world, MuJoCo's if none is given."""
+        self.world: World = world or MujocoWorld()
+        self._attempt: Attempt | None = None
+        self._num_steps = 0
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self.world.embodiment
+
+    @property
+    def attempt(self) -> Attempt:
+        """The present attempt.
+
+        Raises:
+            RuntimeError: before the first reset.
+        """
+        if self._attempt is None:
+            raise RuntimeError("the environment has not been reset: call reset(spec) first")
+        return self._attempt
+
+    def reset(self, spec: EpisodeSpec) -> Observation:
+        """Begin an episode.
+
+        Words given in `spec.instruction` that a template of the task reads also choose the colours of the scene.
+
+        Raises:
+            ConfigError: if there is no such task.
+        """
+        self._attempt = begin(spec)
+        self._num_steps = 0
+        self.world.reset(self._attempt.scene)
+        return self.observe()
+
+    def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
+        attempt = self.attempt
+        applied = self.world.step(action)
+        self._num_steps += 1
+        success = attempt.task.success(self.world, attempt.names)
+        is_late = self._num_steps >= attempt.task.max_steps
+        return Transition(self.observe(), applied, success, is_late and not success, success)
+
+    def observe(self) -> Observation:
+        """What the policy sees now."""
+        cameras = self.embodiment.cameras
+        return Observation(
+            images={c.name: self.world.render(c.name, c.height, c.width) for c in cameras},
+            proprioception=self.world.proprioception(),
+            instruction=self.attempt.instruction,
+            time_s=self.world.time_s(),
+            fresh=frozenset([*(c.name for c in cameras), "proprioception"]),
+        )
+
+    def expert_action(self) -> Float32[np.ndarray, " action_dim"]:
+        """What the scored task's expert does in this state."""
+        return self.attempt.task.expert(self.world, self.attempt.names)
+
+    def save(self) -> Float64[np.ndarray, " numbers"]:
+        return np.append(self.world.save(), self._num_steps)
+
+    def restore(self, state: Float64[np.ndarray, " numbers"]) -> None:
+        self.world.restore(state[:-1])
+        self._num_steps = int(state[-1])
+
+    def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+        """The scene camera's view, larger: for people."""
+        return self.world.render("scene", height, width)
+
+    def close(self) -> None:
+        """Nothing is held: the renderer belongs to the process."""
+
+
+def begin(spec: EpisodeSpec) -> Attempt:
+    """The attempt that a specification stands for; a pure function.
+
+    Raises:
+        ConfigError: if there is no such task.
+    """
+    task = TASKS.get(spec.task)
+    if task is None:
+        raise unknown("task", spec.task, TASKS)
+    scene, colours = task.draw(spec.seed, task.match(spec.instruction) if spec.instruction else None)
+    names = task.names(colours)
+    return Attempt(task, names, scene, _instruction(spec, task, colours, scene))
+
+
+def _instruction(spec: EpisodeSpec, task: Task, colours: Colours, scene: Scene) -> str:
+    if spec.instruction is not None:
+        return spec.instruction
+    if spec.instruction_kind is InstructionKind.WRONG:
+        return wrong_instruction(task, colours, scene, spec.templates, task.generator(spec.seed, _WRONG_STREAM))
+    return task.instruction(colours, spec.templates, task.generator(spec.seed, _WORDS_STREAM))

@@ -1,0 +1,102 @@
+"""What a task is: words, a scene, a judgement of success, and an expert who can do it from any state."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from vla.interfaces import TemplateSet
+from vla_sim.worlds.scene import COLOURS, Kind, Scene
+from vla_sim.worlds.world import World
+
+Names = tuple[str, ...]
+"""The things that an instruction names, in its order: `("red block", "blue pad")`."""
+Colours = tuple[str, ...]
+"""Their colours: `("red", "blue")`."""
+
+NOWHERE = np.full(3, np.nan)
+"""The grounding point of what a task does not have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grounding:
+    """Where to look, in the base frame (m); for training labels only."""
+
+    target: Float64[np.ndarray, "3"]
+    """The thing to act on."""
+    destination: Float64[np.ndarray, "3"]
+    """Where it is to be brought; NaN where there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task. Its functions read the world alone and keep no memory."""
+
+    name: str
+    roles: tuple[Kind, ...]
+    """The kinds of things that an instruction names by colour, in its order."""
+    needs: frozenset[Kind]
+    """The kinds of things without which a scene does not offer this task."""
+    training: tuple[str, ...]
+    """Templates: `{0}`, `{1}` stand for the colours of the roles."""
+    held_out: tuple[str, ...]
+    """Templates for testing only; every word also occurs in some training template of the suite."""
+    max_steps: int
+    """Control steps after which an episode is truncated."""
+    scene: Callable[[np.random.Generator, Colours], Scene]
+    """A scene in which the task, for these colours, can be done."""
+    success: Callable[[World, Names], bool]
+    expert: Callable[[World, Names], Float32[np.ndarray, " action_dim"]]
+    """What a skilled operator does in this state: one action within the embodiment's limits."""
+    grounding: Callable[[World, Names], Grounding]
+    scene_of: str = ""
+    """The task whose scenes this one shares, seed by seed; its own if empty."""
+    swapped: bool = False
+    """Whether the roles take the colours in the other order than the task whose scenes it shares."""
+
+    def generator(self, seed: int, stream: int = 0) -> np.random.Generator:
+        """Randomness that depends on the scenes' task, the seed and the stream's number alone."""
+        return np.random.default_rng([zlib.crc32((self.scene_of or self.name).encode()), seed, stream])
+
+    def draw(self, seed: int, colours: Colours | None = None) -> tuple[Scene, Colours]:
+        """The scene of a seed and the colours that its instruction names; `colours` fixes them."""
+        drawn = self._draw_colours(self.generator(seed))
+        chosen = colours or (drawn[::-1] if self.swapped else drawn)
+        return self.scene(self.generator(seed, 1), chosen[::-1] if self.swapped else chosen), chosen
+
+    def _draw_colours(self, generator: np.random.Generator) -> Colours:
+        """One colour a role; two roles of the same kind get different ones."""
+        while True:
+            colours = tuple(str(generator.choice(list(COLOURS))) for _ in self.roles)
+            if len(set(zip(self.roles, colours, strict=True))) == len(self.roles):
+                return colours
+
+    def names(self, colours: Sequence[str]) -> Names:
+        """The names of the things in the roles."""
+        return tuple(f"{colour} {kind.value}" for colour, kind in zip(colours, self.roles, strict=True))
+
+    def templates(self, which: TemplateSet) -> tuple[str, ...]:
+        return self.training if which is TemplateSet.TRAINING else self.held_out
+
+    def instruction(self, colours: Colours, which: TemplateSet, generator: np.random.Generator) -> str:
+        """One wording."""
+        templates = self.templates(which)
+        return templates[int(generator.integers(len(templates)))].format(*colours)
+
+    def match(self, instruction: str) -> Colours | None:
+        """The colours that this task's templates read in a sentence; None if none of them fits."""
+        for template in self.training + self.held_out:
+            found = re.fullmatch(_pattern(template), instruction)
+            if found:
+                return tuple(found.group(f"role{index}") for index in range(len(self.roles)))
+        return None
+
+
+def _pattern(template: str) -> str:
+    colour = "|".join(COLOURS)
+    return re.sub(r"\\\{(\d)\\\}", rf"(?P<role\1>{colour})", re.escape(template))
