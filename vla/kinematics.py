@@ -69,7 +69,7 @@ class ArmKinematics:
         posture.set_target(self._whole(REST_POSTURE))
         self._tasks = [self._frame, posture]
 
-    def forward(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, "4"]:
+    def forward(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " pose"]:
         """The pose (x, y, z, yaw) of the tool centre point at these joint positions (rad)."""
         self._configuration.update(self._whole(positions))
         data = self._configuration.data
@@ -78,7 +78,7 @@ class ArmKinematics:
 
     def inverse(
         self,
-        pose: Float64[np.ndarray, "4"],
+        pose: Float64[np.ndarray, " pose"],
         start: Float64[np.ndarray, " joints"],
         max_iterations: int = MAX_ITERATIONS,
     ) -> Float64[np.ndarray, " joints"]:
@@ -108,7 +108,7 @@ class ArmKinematics:
         return whole
 
 
-def _gripper_down(pose: Float64[np.ndarray, "4"]) -> mink.SE3:
+def _gripper_down(pose: Float64[np.ndarray, " pose"]) -> mink.SE3:
     """Rz(yaw) Rx(pi): the half turn about x points the approach axis down."""
     x, y, z, yaw = pose
     return mink.SE3(wxyz_xyz=np.array([0.0, math.cos(yaw / 2), math.sin(yaw / 2), 0.0, x, y, z]))

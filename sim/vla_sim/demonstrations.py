@@ -10,17 +10,18 @@ state restored. Physics is deterministic, so where the next steps were undisturb
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32
 
-from vla.interfaces import Episode, EpisodeSpec, Observation, TemplateSet
+from vla.embodiment import Embodiment
+from vla.interfaces import Episode, EpisodeSpec, Observation, TemplateSet, Transition
 from vla_sim.environment import TabletopEnvironment
 from vla_sim.oracle import lookahead
 
 LICENCE = "CC0-1.0"
-_NOISE_STREAM = 5
+SCRIPTED = "scripted"
+_NOISE_STREAM, _MIXTURE_STREAM = 5, 6
 
 
 @dataclasses.dataclass
@@ -102,27 +103,52 @@ def demonstrate(
     """
     environment = environment or TabletopEnvironment()
     observation = environment.reset(EpisodeSpec(task, seed, templates))
-    generator = environment.attempt.task.generator(seed, _NOISE_STREAM)
-    disturb = Disturbance(noise or NoiseConfig(), generator)
-    return record(environment, observation, lambda _, expert: disturb(expert), seed, "scripted", horizon)
-
-
-Choose = Callable[[Observation, Float32[np.ndarray, " action_dim"]], Float32[np.ndarray, " action_dim"]]
-"""From what is seen and what the expert would do, what is done."""
-
-
-def record(
-    environment: TabletopEnvironment, observation: Observation, choose: Choose, seed: int, source: str, horizon: int
-) -> Episode:
-    """Act as `choose` says until the episode ends, and label every state with the expert's look-ahead."""
-    log = Recorder(environment, horizon)
+    disturb = Disturbance(noise or NoiseConfig(), environment.attempt.task.generator(seed, _NOISE_STREAM))
+    recorder = Recorder(environment, horizon)
     while True:
-        expert = log.before(observation)
-        transition = environment.step(choose(observation, expert))
-        log.after(transition.applied)
+        expert = recorder.before(observation)
+        transition = environment.step(disturb(expert))
+        recorder.after(transition.applied)
         observation = transition.observation
         if transition.terminated or transition.truncated:
-            return log.episode(transition.success, seed, source)
+            return recorder.episode(transition.success, seed, SCRIPTED)
+
+
+class LabellingEnvironment:
+    """An environment in which somebody acts, while every state is labelled with the expert's look-ahead.
+
+    With the chance `beta` a step is the expert's instead (DAgger: Ross et al. 2011, arXiv:1011.0686).
+    """
+
+    def __init__(self, environment: TabletopEnvironment, horizon: int, beta: float = 0.0) -> None:
+        """Wrap an environment."""
+        self._environment = environment
+        self._horizon = horizon
+        self._beta = beta
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._environment.embodiment
+
+    def reset(self, spec: EpisodeSpec) -> Observation:
+        self._observation = self._environment.reset(spec)
+        self._generator = self._environment.attempt.task.generator(spec.seed, _MIXTURE_STREAM)
+        self._recorder = Recorder(self._environment, self._horizon)
+        return self._observation
+
+    def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
+        expert = self._recorder.before(self._observation)
+        transition = self._environment.step(expert if self._generator.random() < self._beta else action)
+        self._recorder.after(transition.applied)
+        self._observation = transition.observation
+        return transition
+
+    def episode(self, success: bool, seed: int, source: str) -> Episode:
+        """The attempt since the reset, labelled."""
+        return self._recorder.episode(success, seed, source)
+
+    def close(self) -> None:
+        self._environment.close()
 
 
 class Recorder:

@@ -77,7 +77,7 @@ def _try_once(generator: np.random.Generator, wishes: Sequence[Wish]) -> list[Th
     return things
 
 
-def start_pose(generator: np.random.Generator, away_from: Thing | None = None) -> Float64[np.ndarray, "4"]:
+def start_pose(generator: np.random.Generator, away_from: Thing | None = None) -> Float64[np.ndarray, " pose"]:
     """Where the arm starts: at least 12 cm, seen from above, from a thing that is given."""
     while True:
         pose = generator.uniform(START_LOW, START_HIGH)

@@ -33,7 +33,7 @@ GRIPPED_M = BLOCK_SIZE_M + 0.013
 
 def move(
     world: World,
-    goal: Float64[np.ndarray, "3"],
+    goal: Float64[np.ndarray, " xyz"],
     gripper: float,
     yaw: float | None = None,
     max_step_m: float = MAX_STEP_M,
@@ -47,7 +47,7 @@ def move(
 
 def approach(
     world: World,
-    goal: Float64[np.ndarray, "3"],
+    goal: Float64[np.ndarray, " xyz"],
     gripper: float,
     yaw: float | None = None,
     clearance_m: float = CLEARANCE_M,
@@ -75,7 +75,7 @@ def grasp(world: World, block: str) -> Float32[np.ndarray, " action_dim"]:
     return approach(world, goal, OPEN, square_yaw(world, block))
 
 
-def carry(world: World, block: str, place: Float64[np.ndarray, "3"]) -> Float32[np.ndarray, " action_dim"]:
+def carry(world: World, block: str, place: Float64[np.ndarray, " xyz"]) -> Float32[np.ndarray, " action_dim"]:
     """The step that brings a held block, its middle, to a place and lets it go there."""
     position = world.position(block)
     gap = place - position
@@ -85,7 +85,7 @@ def carry(world: World, block: str, place: Float64[np.ndarray, "3"]) -> Float32[
 
 
 def bring(
-    world: World, block: str, place: Float64[np.ndarray, "3"], is_there: bool
+    world: World, block: str, place: Float64[np.ndarray, " xyz"], is_there: bool
 ) -> Float32[np.ndarray, " action_dim"]:
     """The step of taking a block to a place; once it is there, of letting go and leaving upwards."""
     if is_there and not (is_held(world, block) and world.position(block)[2] > place[2] + TOLERANCE_M):
@@ -103,7 +103,7 @@ def leave(world: World) -> Float32[np.ndarray, " action_dim"]:
     return move(world, pose[:3] + [0.0, 0.0, MAX_STEP_M], OPEN)
 
 
-def grasp_point(world: World, block: str) -> Float64[np.ndarray, "3"]:
+def grasp_point(world: World, block: str) -> Float64[np.ndarray, " xyz"]:
     """Where the tool centre point takes a block: its middle, but clear of the table."""
     position = world.position(block).copy()
     position[2] = max(position[2], 0.02)

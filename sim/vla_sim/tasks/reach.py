@@ -56,7 +56,7 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), NOWHERE)
 
 
-def _goal(world: World, names: Names) -> Float64[np.ndarray, "3"]:
+def _goal(world: World, names: Names) -> Float64[np.ndarray, " xyz"]:
     return world.position(names[0]) + [0.0, 0.0, HEIGHT_M]
 
 

@@ -27,9 +27,9 @@ NOWHERE = np.full(3, np.nan)
 class Grounding:
     """Where to look, in the base frame (m); for training labels only."""
 
-    target: Float64[np.ndarray, "3"]
+    target: Float64[np.ndarray, " xyz"]
     """The thing to act on."""
-    destination: Float64[np.ndarray, "3"]
+    destination: Float64[np.ndarray, " xyz"]
     """Where it is to be brought; NaN where there is none."""
 
 

@@ -144,11 +144,11 @@ class MujocoWorld:
     def time_s(self) -> float:
         return float(self._data.time)
 
-    def end_effector(self) -> Float64[np.ndarray, "4"]:
+    def end_effector(self) -> Float64[np.ndarray, " pose"]:
         rotation = self._data.site_xmat[self._tcp]
         return np.array([*self._data.site_xpos[self._tcp], math.atan2(rotation[3], rotation[0])])
 
-    def commanded(self) -> Float64[np.ndarray, "4"]:
+    def commanded(self) -> Float64[np.ndarray, " pose"]:
         return self._commanded.copy()
 
     def end_effector_speed(self) -> float:
@@ -164,7 +164,7 @@ class MujocoWorld:
 
     # ------------------------------------------------------------------ reading things
 
-    def position(self, name: str) -> Float64[np.ndarray, "3"]:
+    def position(self, name: str) -> Float64[np.ndarray, " xyz"]:
         slot = self._slot(name)
         return self._data.xpos[slot.body] + _TOP_OFFSET.get(slot.kind, 0.0)
 
@@ -199,7 +199,7 @@ class MujocoWorld:
     def render(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         return shared_renderer(self._shared).render(self._model, self._data, self._camera(camera), height, width)
 
-    def project(self, camera: str, point: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "2"]:
+    def project(self, camera: str, point: Float64[np.ndarray, " xyz"]) -> Float64[np.ndarray, " uv"]:
         index = self._camera(camera)
         spec = self._embodiment.camera(camera)
         right, up, backward = (point - self._data.cam_xpos[index]) @ self._data.cam_xmat[index].reshape(3, 3)

@@ -81,7 +81,7 @@ class Scene:
     """How an episode begins."""
 
     things: tuple[Thing, ...]
-    pose: Float64[np.ndarray, "4"]
+    pose: Float64[np.ndarray, " pose"]
     """Of the tool centre point: x, y, z (m), yaw (rad)."""
     gripper: float
     """Opening as a ratio: 0 closed, 1 open."""

@@ -37,11 +37,11 @@ class World(Protocol):
 
     def time_s(self) -> float: ...
 
-    def end_effector(self) -> Float64[np.ndarray, "4"]:
+    def end_effector(self) -> Float64[np.ndarray, " pose"]:
         """Measured pose of the tool centre point: x, y, z, yaw."""
         ...
 
-    def commanded(self) -> Float64[np.ndarray, "4"]:
+    def commanded(self) -> Float64[np.ndarray, " pose"]:
         """The pose that was last commanded: actions add to it."""
         ...
 
@@ -55,7 +55,7 @@ class World(Protocol):
 
     def proprioception(self) -> Float32[np.ndarray, " state_dim"]: ...
 
-    def position(self, name: str) -> Float64[np.ndarray, "3"]:
+    def position(self, name: str) -> Float64[np.ndarray, " xyz"]:
         """The middle of a block; the middle of a pad's or bowl's floor; the top of a button; the drawer's handle."""
         ...
 
@@ -75,6 +75,6 @@ class World(Protocol):
 
     def render(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]: ...
 
-    def project(self, camera: str, point: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "2"]:
+    def project(self, camera: str, point: Float64[np.ndarray, " xyz"]) -> Float64[np.ndarray, " uv"]:
         """Where a camera sees a point: u right, v down, 0..1 across the picture."""
         ...

@@ -1,0 +1,241 @@
+"""`vla collect`: demonstrations of the experts, or the states that a policy visits, labelled by the experts.
+
+    (task, seed) ─► worker: environment, expert or policy ─► episode with labels ─► store, one commit an episode
+
+What is in the store already is skipped, so that a collection that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+from omegaconf import MISSING
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vla import cli
+from vla.errors import ConfigError, unknown
+from vla.interfaces import Episode, EpisodeSpec, Policy
+from vla_datasets.store import EpisodeStore
+from vla_policies.chunking import ExecutionConfig
+from vla_policies.loading import checkpoint_folder, load_policy
+from vla_policies.rollout import rollout
+from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
+from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.tasks import SUITES, TASKS
+from vla_sim.worlds.rendering import RENDER_SETTINGS
+
+
+@dataclasses.dataclass
+class CollectConfig:
+    """Record demonstrations, or label the states that a policy visits.
+
+    Example: vla collect suite=tabletop episodes=300 seed=0 out=data
+    Example: vla collect tasks=[stack] policy=runs/first episodes=50 seed=5000 out=visited
+    """
+
+    out: str = MISSING
+    """The episode store; it is made, or added to."""
+    suite: str = "tabletop"
+    """Which tasks."""
+    tasks: list[str] = dataclasses.field(default_factory=list)
+    """Only these of them; all if empty."""
+    episodes: int = 100
+    """How many of each task."""
+    seed: int = 0
+    """Of the first episode of each task; the others follow."""
+    policy: str = SCRIPTED
+    """Who acts: `scripted`, or a checkpoint whose states the experts label."""
+    beta: float = 0.0
+    """The chance, each step, that the expert acts instead of the policy."""
+    execute_steps: int | None = None
+    """Actions of a policy's chunk that are carried out before the next; the whole chunk if null."""
+    horizon: int = 4
+    """Steps that a label looks ahead."""
+    noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
+    """How demonstrations are disturbed."""
+    batch: int = 8
+    """Episodes of a policy that go on at once in a worker."""
+    workers: int | None = None
+    """Processes; one for each core if null."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One episode to collect."""
+
+    task: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Collected:
+    """What came of it."""
+
+    task: str
+    success: bool
+    num_steps: int
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `vla collect`; the exit status."""
+    return cli.run("collect", CollectConfig, collect, arguments)
+
+
+def collect(config: CollectConfig) -> int:
+    """Collect what is not in the store yet; 0, or 3 where episodes of a policy ended in errors.
+
+    Raises:
+        ConfigError: if a suite, task, policy or number is not valid; nothing is written then.
+        StoreError: if `out` holds something else, or labels of another horizon.
+    """
+    units = _units(config)
+    store = EpisodeStore.open_or_create(config.out, TABLETOP_PANDA, _metadata(config))
+    store.clean_staging()
+    missing = [unit for unit in units if not store.contains(unit.task, unit.seed, source(config.policy))]
+    begin = time.monotonic()
+    done = list(_show(_run(config, missing), len(units) - len(missing), len(units)))
+    _summarise(done, time.monotonic() - begin, config.out)
+    if len(done) < len(missing):
+        Console(stderr=True).print(f"{len(missing) - len(done)} episodes ended in errors and are not in the store")
+        return 3
+    return 0
+
+
+def source(policy: str) -> str:
+    """Who acted, as the store knows it: no paths."""
+    return SCRIPTED if policy == SCRIPTED else f"policy:{Path(policy).name}"
+
+
+def _units(config: CollectConfig) -> list[Unit]:
+    """Every episode that is asked for, the tasks in turn."""
+    if config.suite not in SUITES:
+        raise unknown("suite", config.suite, SUITES)
+    tasks = config.tasks or list(SUITES[config.suite])
+    for task in tasks:
+        if task not in TASKS:
+            raise unknown("task", task, TASKS)
+    for name, low in (("episodes", 1), ("seed", 0), ("horizon", 1), ("batch", 1)):
+        if getattr(config, name) < low:
+            raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
+    if not 0.0 <= config.beta <= 1.0:
+        raise ConfigError(f"beta is a chance between 0 and 1, got {config.beta}")
+    if config.policy != SCRIPTED:
+        checkpoint_folder(config.policy)
+    seeds = range(config.seed, config.seed + config.episodes)
+    return [Unit(task, seed) for seed in seeds for task in dict.fromkeys(tasks)]
+
+
+def _metadata(config: CollectConfig) -> dict[str, object]:
+    return {"suite": config.suite, "horizon": config.horizon, "render": dict(RENDER_SETTINGS)}
+
+
+# --------------------------------------------------------------------------- many processes
+
+
+def _run(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Collected]:
+    """Collect the units, in this process or in several."""
+    workers = min(config.workers or os.cpu_count() or 1, max(1, len(units) // 4))
+    size = 4 if config.policy == SCRIPTED else max(config.batch, len(units) // (workers * 4))
+    shares = [units[begin : begin + size] for begin in range(0, len(units), size)]
+    if workers == 1:
+        for share in shares:
+            yield from _collect_share(config, share)
+        return
+    yield from _in_processes(config, shares, workers)
+
+
+def _in_processes(config: CollectConfig, shares: Sequence[Sequence[Unit]], workers: int) -> Iterator[Collected]:
+    # Spawned, not forked: a GL context does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    try:
+        pending: set[Future[list[Collected]]] = {pool.submit(_collected, config, share) for share in shares}
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield from future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    # Ctrl-C reaches the whole group; the parent alone decides: a worker ends after its share.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _collected(config: CollectConfig, units: Sequence[Unit]) -> list[Collected]:
+    return list(_collect_share(config, units))
+
+
+def _collect_share(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Collected]:
+    """Collect some units in this process, and commit each episode as it ends."""
+    store = EpisodeStore.open_or_create(config.out, TABLETOP_PANDA)
+    episodes = _demonstrations(config, units) if config.policy == SCRIPTED else _visited(config, units)
+    for episode in episodes:
+        store.append(episode)
+        yield Collected(episode.task, episode.success, episode.num_steps)
+
+
+def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
+    environment = _environments(1)[0]
+    for unit in units:
+        yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
+
+
+def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
+    """Episodes in which the policy acts, labelled by the experts."""
+    policy = _policy(config.policy)
+    number = min(config.batch, len(units))
+    slots = [LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(number)]
+    specs = (EpisodeSpec(unit.task, unit.seed) for unit in units)
+    for result in rollout(policy, slots, specs, ExecutionConfig(execute_steps=config.execute_steps)):
+        if result.error is None:
+            yield slots[result.slot].episode(result.success, result.spec.seed, source(config.policy))
+
+
+@functools.cache
+def _environments(number: int) -> list[TabletopEnvironment]:
+    """Made once a process."""
+    return [TabletopEnvironment() for _ in range(number)]
+
+
+@functools.cache
+def _policy(name: str) -> Policy:
+    """Loaded once a process."""
+    import torch
+
+    torch.set_num_threads(1)
+    return load_policy(name, TABLETOP_PANDA)
+
+
+# --------------------------------------------------------------------------- what is shown
+
+
+def _show(results: Iterator[Collected], already: int, total: int) -> Iterator[Collected]:
+    columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("episodes", total=total, completed=already)
+        for result in results:
+            progress.advance(bar)
+            yield result
+
+
+def _summarise(done: Sequence[Collected], seconds: float, out: str) -> None:
+    if not done:
+        print(f"nothing to collect: every episode is in {out}")
+        return
+    for task in dict.fromkeys(result.task for result in done):
+        mine = [result for result in done if result.task == task]
+        successes, steps = sum(r.success for r in mine), sum(r.num_steps for r in mine)
+        print(f"{task:<14} {len(mine):>6} episodes {steps / len(mine):6.1f} steps {successes / len(mine):7.1%} succeed")
+    print(f"{len(done)} episodes in {seconds:.0f} s ({len(done) / seconds:.1f} a second) in {out}")
