@@ -190,15 +190,21 @@ def _plain(value: Any) -> Any:
 def help_text(command: str, schema: type) -> str:
     """What a command does, and every key with its type, default and meaning."""
     usage = f"usage: vla {command} [key=value ...] [{SHOW_CONFIG_FLAG}] [--help]"
-    blocks = [inspect.getdoc(schema) or "", usage]
-    groups = [f"  {group}={' | '.join(choices(group))}" for group in _groups(command)]
-    if groups:
-        blocks.append("\n".join(["groups of values", *groups]))
-    blocks.append("\n".join(["keys", *(_described(option) for option in options(schema).values())]))
-    return "\n\n".join(blocks)
+    known, groups = options(schema), _groups(command)
+    keys = [_described_group(group, default, known.get(group)) for group, default in groups.items()]
+    keys += [_described(option) for option in known.values() if option.name not in groups]
+    return "\n".join([inspect.getdoc(schema) or "", "", usage, "", "keys", *keys])
+
+
+def _described_group(group: str, default: str | None, field: Option | None) -> str:
+    return _entry(group, " | ".join(choices(group)), default, field.doc if field else "")
 
 
 def _described(option: Option) -> str:
-    default = "needed" if option.default == MISSING else f"default {json.dumps(_plain(option.default))}"
-    doc = textwrap.fill(" ".join(option.doc.split()), width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return f"  {option.name}: {option.type_name}  ({default})" + (f"\n{doc}" if doc else "")
+    return _entry(option.name, option.type_name, option.default, option.doc)
+
+
+def _entry(name: str, kind: str, default: Any, doc: str) -> str:
+    value = "needed" if default == MISSING else f"default {json.dumps(_plain(default))}"
+    text = textwrap.fill(" ".join(doc.split()), width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  {name}: {kind}  ({value})" + (f"\n{text}" if text else "")

@@ -283,12 +283,12 @@ def test_help_tells_what_each_key_means(capsys: pytest.CaptureFixture[str]) -> N
     assert "  out: str  (needed)\n      Which cup." in text
     assert '  pace: at_ease | in_haste  (default "at_ease")\n      How quickly.' in text
     assert "  brew.leaves_g: int  (default 3)\n      Dry, in grams." in text
-    assert "  recipe=black | green" in text
+    assert "  recipe: black | green  (default null)\n      Which recipe." in text
 
 
 def test_help_needs_no_needed_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run("strict", TeaConfig, _never, ["-h"]) == 0
-    assert "recipe=black | green" in capsys.readouterr().out
+    assert "  recipe: black | green  (needed)" in capsys.readouterr().out
 
 
 def test_the_shown_configuration_composes_to_itself(capsys: pytest.CaptureFixture[str], sample_configs: Path) -> None:
