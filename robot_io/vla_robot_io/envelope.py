@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -88,21 +88,27 @@ class Envelope:
             ArmError: if `last` is not finite: there is nothing to measure from.
         """
         self._check(asked, last)
-        recent = tuple(time_s for time_s in refused_at_s if now_s - time_s < self.limits.refusal_window_s)
-        non_finite = _non_finite(asked, self.limits)
-        if non_finite:
-            recent = (*recent, now_s)
-            outcome = Outcome.FAULT if len(recent) >= self.limits.refusals_to_fault else Outcome.HOLD
-            return Verdict(outcome, last, non_finite, recent)
+        named = [*zip(self.limits.joints, asked.positions.tolist(), strict=True), ("gripper", asked.gripper_m)]
+        reasons = non_finite(named)
+        if reasons:
+            return self.refuse(reasons, last, now_s=now_s, refused_at_s=refused_at_s)
         inside, reasons = _clamp_to_limits(asked, last, self.limits)
         jumps = _jumps(asked, last, self.limits)
         if jumps:
-            return Verdict(Outcome.FAULT, last, (*reasons, *jumps), recent)
+            return Verdict(Outcome.FAULT, last, (*reasons, *jumps), refused_at_s)
         positions, slowed = _clamp_step(inside.positions, last.positions, self.limits)
         positions, boxed = self._clamp_to_box(positions, last.positions)
         reasons = (*reasons, *slowed, *boxed)
         outcome = Outcome.CLAMP if reasons else Outcome.PASS
-        return Verdict(outcome, Setpoint(positions, inside.gripper_m), reasons, recent)
+        return Verdict(outcome, Setpoint(positions, inside.gripper_m), reasons, refused_at_s)
+
+    def refuse(
+        self, reasons: tuple[Reason, ...], last: Setpoint, *, now_s: float, refused_at_s: tuple[float, ...]
+    ) -> Verdict:
+        """The answer to numbers that are not finite: hold, or a fault where they keep coming."""
+        recent = (*(time_s for time_s in refused_at_s if now_s - time_s < self.limits.refusal_window_s), now_s)
+        outcome = Outcome.FAULT if len(recent) >= self.limits.refusals_to_fault else Outcome.HOLD
+        return Verdict(outcome, last, reasons, recent)
 
     def _check(self, asked: Setpoint, last: Setpoint) -> None:
         expected = (len(self.limits.joints),)
@@ -139,8 +145,8 @@ class Envelope:
 # --------------------------------------------------------------------------- the stages
 
 
-def _non_finite(asked: Setpoint, limits: Limits) -> tuple[Reason, ...]:
-    named = [*zip(limits.joints, asked.positions.tolist(), strict=True), ("gripper", asked.gripper_m)]
+def non_finite(named: Iterable[tuple[str, float]]) -> tuple[Reason, ...]:
+    """A reason for each of these numbers that is NaN or infinite."""
     return tuple(
         Reason(Code.NON_FINITE, name, value, math.inf, f"{name} asked for {value}, which is not finite: refused")
         for name, value in named

@@ -54,7 +54,7 @@ class FakeArm:
     def __init__(
         self,
         clock: Clock,
-        spec: ArmSpec | None = None,
+        rate_hz: float = 100.0,
         start: Float64[np.ndarray, " joints"] | None = None,
         faults: ArmFaults | None = None,
     ) -> None:
@@ -62,12 +62,12 @@ class FakeArm:
 
         Args:
             clock: by which it moves.
-            spec: a Panda at 100 Hz if not given.
+            rate_hz: how many commands, and new readings, a second.
             start: joint positions, rad; the Panda's ready pose if not given.
             faults: none if not given.
         """
         self._clock = clock
-        self._spec = spec or panda_spec(rate_hz=100.0, name="fake_panda")
+        self._spec = panda_spec(rate_hz, name="fake_panda")
         self._positions = (PANDA_READY if start is None else start).astype(np.float64).copy()
         self._faults = faults or ArmFaults()
         self._modes = ArmModes(self._spec.name)

@@ -66,17 +66,23 @@ class Reason:
 class TripLog:
     """Counts every trip of every limit, and logs few of them.
 
-    A limit is one code of one field. Its *run* is how many commands in a row it has tripped on.
+    A limit is one code of one field. Its *run* is how many records in a row, from one source, it has been in.
     """
 
     def __init__(self) -> None:
         self._totals: collections.Counter[tuple[Code, str]] = collections.Counter()
-        self._runs: dict[tuple[Code, str], int] = {}
+        self._runs: dict[str, dict[tuple[Code, str], int]] = {}
 
-    def record(self, reasons: Sequence[Reason]) -> None:
-        """Take note of all that one command tripped on, nothing included."""
+    def record(self, reasons: Sequence[Reason], source: str = "command") -> None:
+        """Take note of all that one command tripped on, even if it is nothing.
+
+        Args:
+            reasons: of one command, or of one control step, one reading, ...
+            source: which of these.
+        """
         tripped = {(reason.code, reason.field): reason for reason in reasons}
-        self._runs = {limit: self._runs.get(limit, 0) + 1 for limit in tripped}
+        before = self._runs.get(source, {})
+        runs = self._runs[source] = {limit: before.get(limit, 0) + 1 for limit in tripped}
         for limit, reason in tripped.items():
             self._totals[limit] += 1
             if self._totals[limit] == 1 or self._totals[limit] % LOG_EVERY == 0:
@@ -85,12 +91,12 @@ class TripLog:
                     reason.code.value,
                     reason.text,
                     self._totals[limit],
-                    self._runs[limit],
+                    runs[limit],
                 )
 
-    def run_length(self, code: Code, field: str) -> int:
-        """How many commands in a row, up to the last one, tripped on this limit."""
-        return self._runs.get((code, field), 0)
+    def run_length(self, code: Code, field: str, source: str = "command") -> int:
+        """How many records of this source in a row, up to the last one, tripped on this limit."""
+        return self._runs.get(source, {}).get((code, field), 0)
 
     def counts(self) -> Mapping[str, int]:
         """Trips by code, every code named: the commands that each stage has touched, summed over its fields."""

@@ -1,0 +1,334 @@
+"""The control loop: an arm, its cameras and the safety envelope, as an `Environment` that policies act in.
+
+    step(action)  ─►  joint target  ─►  one command a period:  ask ─► envelope ─► arm.write
+                     (`motion.py`)            ▲                          │
+                                              └── read, is it fresh? ◄───┘      ... one control step later:
+    observation   ◄─  cameras, proprioception ◄──────────────────────────────── look
+
+The rollout loop that drives simulated episodes drives this, at the arm's rate, by whatever clock it is given.
+Doubt ends in HOLD, which the next good step leaves; what is surely wrong ends in a latched FAULT, which only an
+operator leaves. Neither ever moves the arm. Nothing here is safety-rated.
+
+The arm is listened to while it moves, not while a policy thinks: it then stands at its last command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32
+
+from vla.embodiment import Embodiment
+from vla.errors import ActionError, ConfigError
+from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla_robot_io.envelope import Envelope, Setpoint, non_finite
+from vla_robot_io.freshness import CameraWatch
+from vla_robot_io.guarded_arm import GuardConfig, GuardedArm, require_positive
+from vla_robot_io.limits import EnvelopeConfig, limits_of
+from vla_robot_io.motion import HandMotion
+from vla_robot_io.reasons import Code, Reason, TripLog
+
+
+@dataclasses.dataclass
+class ControlConfig:
+    """When the loop stops trusting what it sees, and stops waiting. Every one of these ends in HOLD."""
+
+    guard: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    """When the arm itself is no longer trusted."""
+    camera_age_s: float = 0.15
+    """Act upon no picture older than this, s."""
+    frozen_frames: int = 5
+    """Nor on one that has been handed out again this many times."""
+    reply_deadline_s: float = 0.5
+    """Carry out no action that comes later than this after the observation before it, s."""
+    overruns_to_hold: int = 10
+    """Hold after this many commands in a row that were due more than one period before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What became of one control step: for logs, never for a policy."""
+
+    index: int
+    """Counted from 0 in the episode."""
+    observed_s: float
+    """Time of the observation that the action answers."""
+    began_s: float
+    """Time at which the action came."""
+    asked: Float32[np.ndarray, " asked"]
+    applied: Float32[np.ndarray, " action_dim"]
+    command: Setpoint
+    """The last that was sent."""
+    mode: ArmMode
+    reasons: tuple[Reason, ...]
+    """The first of each limit in this step."""
+    notes: tuple[str, ...]
+    """Why the arm itself changed a command, in its words."""
+    overruns: int
+    """Commands that were due more than one period before they were sent."""
+
+
+class ArmEnvironment:
+    """One arm behind its envelope."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        clock: Clock,
+        envelope: EnvelopeConfig,
+        control: ControlConfig | None = None,
+        *,
+        duration_s: float = 20.0,
+        on_step: Callable[[StepReport], None] | None = None,
+    ) -> None:
+        """Check that robot, envelope and configuration fit each other; the arm is not touched.
+
+        Args:
+            robot: disconnected.
+            clock: the robot's own.
+            envelope: box and floor are required.
+            control: defaults if not given.
+            duration_s: how long an episode lasts.
+            on_step: told of every control step, those that end in an error too.
+
+        Raises:
+            ConfigError: naming what does not fit.
+        """
+        self._robot = robot
+        self._clock = clock
+        self._control = control or ControlConfig()
+        self._duration_s = duration_s
+        self._on_step = on_step
+        _check_control(self._control, duration_s)
+        _check_cameras(robot)
+        self._num_commands = commands_per_step(robot)
+        self._period_s = 1.0 / robot.arm.spec.rate_hz
+        limits = limits_of(robot.arm.spec, envelope)
+        self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, limits)
+        self._trips = TripLog()
+        guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3])
+        self._arm = GuardedArm(robot.arm, clock, guard, self._control.guard, self._trips)
+        self._watches: dict[str, CameraWatch] = {}
+        self._blind: tuple[Reason, ...] = ()
+        self._instruction = ""
+        self._index = 0
+        self._began_s = self._observed_s = clock.now()
+        self._overruns_in_a_row = 0
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._robot.embodiment
+
+    @property
+    def trips(self) -> TripLog:
+        """How often each limit was met, since this was made."""
+        return self._trips
+
+    @property
+    def mode(self) -> ArmMode:
+        return self._arm.mode
+
+    # ------------------------------------------------------------------ an episode
+
+    def preview(self, spec: EpisodeSpec) -> Observation:
+        """A first look with no torque on the arm: for a policy to warm up on."""
+        self._instruction = _instruction(spec)
+        self._arm.open()
+        self._forget_cameras()
+        return self._observe()
+
+    def reset(self, spec: EpisodeSpec) -> Observation:
+        """Begin an episode where the arm stands; putting the scene in order is the operator's work.
+
+        Raises:
+            ArmFault: if a fault is latched.
+            ConfigError: if the spec has no instruction.
+        """
+        self._instruction = _instruction(spec)
+        self._arm.open()
+        self._arm.enable()
+        self._forget_cameras()
+        self._index = self._overruns_in_a_row = 0
+        self._began_s = self._clock.now()
+        return self._observe()
+
+    def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
+        began_s, before = self._clock.now(), self._arm.last
+        overruns = 0
+        try:
+            self._check(action)
+            reasons = (*self._blind, *self._lateness(began_s))
+            if reasons:
+                self._stand_still(reasons, began_s)
+            else:
+                overruns = self._move(action, began_s)
+        finally:
+            applied = self._motion.action_between(before, self._arm.last)
+            self._report(began_s, action, applied, overruns)
+            self._index += 1
+        return self._transition(applied)
+
+    def hold(self) -> None:
+        """Stay at the last command."""
+        self._arm.hold()
+
+    def close(self) -> None:
+        """Hold, and close arm and cameras; torque stays as it is."""
+        try:
+            self._arm.close()
+        finally:
+            for camera in self._robot.cameras:
+                camera.close()
+
+    # ------------------------------------------------------------------ acting
+
+    def _check(self, action: Float32[np.ndarray, " action_dim"]) -> None:
+        fields = self.embodiment.action
+        if action.shape != (len(fields),):
+            self._arm.hold()
+            raise ActionError(f"an action of {self.embodiment.name} has {len(fields)} numbers, got {action.shape}")
+        reasons = non_finite(zip((f"action {field.name}" for field in fields), action.tolist(), strict=True))
+        if reasons:
+            self._arm.refuse(reasons)
+            raise ActionError(reasons[0].text)
+
+    def _lateness(self, began_s: float) -> tuple[Reason, ...]:
+        age_s, limit_s = began_s - self._observed_s, self._control.reply_deadline_s
+        if age_s <= limit_s:
+            return ()
+        text = f"the action came {age_s:.3f} s after its observation, over the deadline of {limit_s:.3f} s: not done"
+        return (Reason(Code.LATE_COMMAND, "action", age_s, limit_s, text),)
+
+    def _stand_still(self, reasons: tuple[Reason, ...], began_s: float) -> None:
+        """Hold for a control step, listening."""
+        self._arm.hold()
+        self._arm.note(reasons, "step")
+        for tick in range(self._num_commands):
+            self._arm.read()
+            self._clock.sleep_until(began_s + (tick + 1) * self._period_s)
+
+    def _move(self, action: Float32[np.ndarray, " action_dim"], began_s: float) -> int:
+        """Carry out an action, in equal steps, one a command period; gives the number of overruns.
+
+        Each command is one step from the last that was sent. A step that the envelope shortens is not made up
+        for, so the arm never hurries; the policy sees where it got to.
+        """
+        self._arm.read()
+        target, reasons = self._motion.target(action, self._arm.last)
+        self._arm.note(reasons, "step")
+        increment = (target.positions - self._arm.last.positions) / self._num_commands
+        self._arm.resume()
+        due_s, overruns = began_s, 0
+        for tick in range(self._num_commands):
+            late = False
+            if tick > 0:
+                self._arm.read()
+                late = self._is_overrun(due_s)
+            overruns += late
+            if self._arm.is_running:
+                self._arm.send(Setpoint(self._arm.last.positions + increment, target.gripper_m))
+            # Late commands move the grid: to catch up would be to burst.
+            due_s = (self._clock.now() if late else due_s) + self._period_s
+            self._clock.sleep_until(due_s)
+        return overruns
+
+    def _is_overrun(self, due_s: float) -> bool:
+        late_s = self._clock.now() - due_s
+        is_overrun = late_s > self._period_s
+        self._overruns_in_a_row = self._overruns_in_a_row + 1 if is_overrun else 0
+        if self._overruns_in_a_row >= self._control.overruns_to_hold:
+            text = f"{self._overruns_in_a_row} commands in a row were late, the last by {late_s:.3f} s: hold"
+            limit = self._control.overruns_to_hold
+            self._arm.hold()
+            self._arm.note((Reason(Code.OVERRUN, "loop", float(self._overruns_in_a_row), float(limit), text),), "loop")
+            self._overruns_in_a_row = 0
+        return is_overrun
+
+    # ------------------------------------------------------------------ seeing
+
+    def _observe(self) -> Observation:
+        state = self._arm.read()
+        fresh = {"proprioception"} if self._arm.is_trusted else set()
+        images, reasons = {}, []
+        for camera in self._robot.cameras:
+            frame = camera.read()
+            is_new, reason = self._watches[camera.name].look(frame, self._clock.now())
+            images[camera.name] = frame.image
+            fresh |= {camera.name} if is_new else set()
+            reasons += [reason] if reason else []
+        self._blind = tuple(reasons)
+        self._observed_s = self._clock.now()
+        proprioception = self._motion.proprioception(state)
+        return Observation(images, proprioception, self._instruction, self._observed_s, frozenset(fresh))
+
+    def _forget_cameras(self) -> None:
+        age_s, repeats = self._control.camera_age_s, self._control.frozen_frames
+        self._watches = {camera.name: CameraWatch(camera.name, age_s, repeats) for camera in self._robot.cameras}
+
+    def _transition(self, applied: Float32[np.ndarray, " action_dim"]) -> Transition:
+        observation = self._observe()
+        is_done = self._robot.is_done is not None and self._robot.is_done()
+        # A step's own length is not held against the clock's last bit.
+        is_over = self._clock.now() - self._began_s > self._duration_s - 0.5 * self._period_s
+        return Transition(observation, applied, terminated=is_done, truncated=is_over and not is_done, success=is_done)
+
+    def _report(
+        self,
+        began_s: float,
+        asked: Float32[np.ndarray, " asked"],
+        applied: Float32[np.ndarray, " action_dim"],
+        overruns: int,
+    ) -> None:
+        reasons, notes = self._arm.take_reasons()
+        if self._on_step is not None:
+            report = StepReport(
+                index=self._index,
+                observed_s=self._observed_s,
+                began_s=began_s,
+                asked=asked,
+                applied=applied,
+                command=self._arm.last,
+                mode=self._arm.mode,
+                reasons=reasons,
+                notes=notes,
+                overruns=overruns,
+            )
+            self._on_step(report)
+
+
+def commands_per_step(robot: Robot) -> int:
+    """How many commands the arm takes in one control step.
+
+    Raises:
+        ConfigError: if that is not a whole number.
+    """
+    rate_hz, control_hz = robot.arm.spec.rate_hz, robot.embodiment.control_hz
+    commands = round(rate_hz / control_hz)
+    if commands < 1 or abs(rate_hz / control_hz - commands) > 1e-6:
+        raise ConfigError(
+            f"control at {control_hz:g} Hz needs an arm whose rate is a multiple of it; "
+            f"{robot.arm.spec.name} takes {rate_hz:g} commands a second ({rate_hz / control_hz:.2f} a step)"
+        )
+    return commands
+
+
+def _check_control(control: ControlConfig, duration_s: float) -> None:
+    for name in ("camera_age_s", "frozen_frames", "reply_deadline_s", "overruns_to_hold"):
+        require_positive(f"control.{name}", float(getattr(control, name)))
+    require_positive("seconds", duration_s)
+
+
+def _check_cameras(robot: Robot) -> None:
+    present = {camera.name for camera in robot.cameras}
+    for camera in robot.embodiment.cameras:
+        if camera.name not in present:
+            known = ", ".join(sorted(present)) or "none"
+            raise ConfigError(f"the robot lacks camera '{camera.name}' of {robot.embodiment.name}; it has: {known}")
+
+
+def _instruction(spec: EpisodeSpec) -> str:
+    if spec.instruction is None or not spec.instruction.strip():
+        raise ConfigError("an arm is told what to do in words: give the episode an instruction")
+    return spec.instruction

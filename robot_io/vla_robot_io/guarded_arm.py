@@ -1,0 +1,241 @@
+"""An arm that is only spoken to through its envelope, and only listened to while it is fresh.
+
+    read ──► fresh? ──no, 50 ms──► HOLD ──no, 500 ms──► FAULT
+    send ──► envelope ──► arm.write ──it raises──► FAULT
+                 └─ refused ─► HOLD, or FAULT
+
+HOLD keeps the last command and is left by `resume`. FAULT is latched in the arm, and raised as `ArmFault`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from vla.errors import ArmError, ArmFault, ConfigError, VlaError
+from vla.interfaces import Applied, Arm, ArmCommand, ArmMode, ArmState, Clock
+from vla_robot_io.envelope import Envelope, Outcome, Setpoint, Verdict
+from vla_robot_io.freshness import ArmWatch, is_finite, stale_arm
+from vla_robot_io.reasons import Code, Reason, TripLog
+
+
+@dataclasses.dataclass
+class GuardConfig:
+    """When an arm is no longer trusted. Every one of these ends in HOLD or FAULT."""
+
+    stale_hold_s: float = 0.05
+    """Hold when the arm's own clock has not advanced for this long, s."""
+    stale_fault_s: float = 0.5
+    """Latch a fault when it has not for this long, s."""
+    command_age_s: float = 0.1
+    """How long after it was made the arm may take a command, s."""
+
+
+class GuardedArm:
+    """One arm, its envelope, and the last command."""
+
+    def __init__(self, arm: Arm, clock: Clock, envelope: Envelope, config: GuardConfig, trips: TripLog) -> None:
+        """Touch nothing yet.
+
+        Args:
+            arm: disconnected.
+            clock: by which readings age and commands expire.
+            envelope: made for this arm.
+            config: checked here.
+            trips: told of every limit that is met.
+
+        Raises:
+            ConfigError: if a time is not positive and finite.
+        """
+        for field in dataclasses.fields(config):
+            require_positive(f"control.guard.{field.name}", getattr(config, field.name))
+        self._arm = arm
+        self._clock = clock
+        self._envelope = envelope
+        self._config = config
+        self._trips = trips
+        self._watch = ArmWatch()
+        self._last: Setpoint | None = None
+        self._state: ArmState | None = None
+        self._sequence = 0
+        self._refused_at_s: tuple[float, ...] = ()
+        self._is_trusted = False
+        self._reasons: list[Reason] = []
+        self._notes: list[str] = []
+
+    @property
+    def last(self) -> Setpoint:
+        """The last command.
+
+        Raises:
+            ArmError: if the arm has never been enabled.
+        """
+        if self._last is None:
+            raise ArmError(f"{self._arm.spec.name} has no last command: enable it first")
+        return self._last
+
+    @property
+    def mode(self) -> ArmMode:
+        return self._arm.mode
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the last reading was new, or hardly older."""
+        return self._is_trusted
+
+    @property
+    def is_running(self) -> bool:
+        return self._arm.mode is ArmMode.RUNNING
+
+    # ------------------------------------------------------------------ coming up, going down
+
+    def open(self) -> None:
+        """Connect and configure, if that is yet to be done; no torque."""
+        if self._arm.mode is ArmMode.DISCONNECTED:
+            self._arm.connect()
+        if self._arm.mode is ArmMode.CONNECTED:
+            self._arm.configure()
+
+    def enable(self) -> None:
+        """Torque on; commands start from what the arm says was commanded last.
+
+        Raises:
+            ArmError: if the arm does not read a finite position.
+        """
+        if self._arm.mode is ArmMode.CONFIGURED:
+            self._arm.arm()
+        state = self._arm.read()
+        if not is_finite(state):
+            raise ArmError(f"{self._arm.spec.name} reads numbers that are not finite: {state.positions}")
+        self._watch, self._refused_at_s = ArmWatch(), ()
+        self._watch.look(state, self._clock.now())
+        self._is_trusted = True
+        self._state, self._last = state, Setpoint(state.commanded.copy(), state.commanded_gripper_m)
+
+    def resume(self) -> None:
+        """Take commands from now on, if the arm is fresh; a latched fault is not left this way."""
+        if self._is_trusted and self._arm.mode in (ArmMode.ARMED, ArmMode.HOLD):
+            self._arm.run()
+
+    def hold(self) -> None:
+        """Stay at the last command."""
+        if self.is_running:
+            self._arm.hold()
+
+    def fault(self, text: str) -> ArmFault:
+        """Latch a fault, and give the error to raise."""
+        if self._arm.mode is not ArmMode.DISCONNECTED:
+            self._arm.fault(text)
+        return ArmFault(text)
+
+    def close(self) -> None:
+        """Hold, and close the wire; torque stays as it is."""
+        try:
+            self.hold()
+        finally:
+            self._arm.close()
+
+    # ------------------------------------------------------------------ listening, speaking
+
+    def read(self) -> ArmState:
+        """The arm's state, the last finite one if this one is not; holds when it is stale.
+
+        Raises:
+            ArmFault: if the arm reports one, will not be read, or has been stale for too long.
+        """
+        try:
+            state = self._arm.read()
+        except (OSError, ArmError) as error:
+            raise self.fault(f"{self._arm.spec.name} cannot be read: {error}") from error
+        age_s = self._watch.look(state, self._clock.now())
+        if state.mode is ArmMode.FAULT:
+            raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
+        self._is_trusted = age_s <= self._config.stale_hold_s
+        if not self._is_trusted:
+            self._distrust(age_s)
+        if is_finite(state) or self._state is None:
+            self._state = state
+        return self._state
+
+    def send(self, asked: Setpoint) -> None:
+        """Send what the envelope makes of a command.
+
+        Raises:
+            ArmFault: if the envelope or the arm calls for one.
+        """
+        verdict = self._envelope.judge(asked, self.last, now_s=self._clock.now(), refused_at_s=self._refused_at_s)
+        self._heed(verdict)
+        if verdict.outcome in (Outcome.PASS, Outcome.CLAMP):
+            self._write(verdict.setpoint)
+
+    def refuse(self, reasons: tuple[Reason, ...]) -> None:
+        """Treat as a command that is not finite: hold, or a fault where they keep coming.
+
+        Raises:
+            ArmFault: at the last of too many.
+        """
+        now_s = self._clock.now()
+        self._heed(self._envelope.refuse(reasons, self.last, now_s=now_s, refused_at_s=self._refused_at_s))
+
+    def note(self, reasons: tuple[Reason, ...], source: str) -> None:
+        """Take note of limits that were met; sources are told apart as in `TripLog.record`."""
+        self._trips.record(reasons, source)
+        self._reasons += reasons
+
+    def take_reasons(self) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
+        """Our reasons and the arm's own, since this was last asked: the first of each."""
+        reasons = {(reason.code, reason.field): reason for reason in reversed(self._reasons)}
+        notes = tuple(dict.fromkeys(self._notes))
+        self._reasons, self._notes = [], []
+        return tuple(reversed(reasons.values())), notes
+
+    def _distrust(self, age_s: float) -> None:
+        self.hold()
+        self.note((stale_arm(age_s, self._config.stale_hold_s),), "reading")
+        if age_s > self._config.stale_fault_s:
+            raise self.fault(stale_arm(age_s, self._config.stale_fault_s).text)
+
+    def _heed(self, verdict: Verdict) -> None:
+        self._refused_at_s = verdict.refused_at_s
+        self.note(verdict.reasons, "command")
+        if verdict.outcome is Outcome.HOLD:
+            self.hold()
+        if verdict.outcome is Outcome.FAULT:
+            raise self.fault(verdict.reasons[-1].text)
+
+    def _write(self, setpoint: Setpoint) -> None:
+        self._sequence += 1
+        valid_until_s = self._clock.now() + self._config.command_age_s
+        command = ArmCommand(setpoint.positions.copy(), setpoint.gripper_m, self._sequence, valid_until_s)
+        try:
+            applied = self._arm.write(command)
+        except ArmFault:
+            raise
+        except (OSError, VlaError) as error:
+            raise self._unwritten(error) from error
+        self._notes += applied.reasons
+        self._last = self._checked(applied)
+
+    def _unwritten(self, error: Exception) -> ArmFault:
+        name = self._arm.spec.name
+        text = f"{name} would not take command {self._sequence}: {error}"
+        reason = Reason(Code.WRITE_ERROR, name, float(self._sequence), float(self._sequence), text)
+        self.note((reason,), "write")
+        return self.fault(text)
+
+    def _checked(self, applied: Applied) -> Setpoint:
+        if not (np.isfinite(applied.positions).all() and math.isfinite(applied.gripper_m)):
+            raise self.fault(f"{self._arm.spec.name} says it applied a command that is not finite")
+        return Setpoint(applied.positions, applied.gripper_m)
+
+
+def require_positive(name: str, value: float) -> None:
+    """Return if a configured number is finite and above 0.
+
+    Raises:
+        ConfigError: naming it, if it is not.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be finite and above 0, got {value}")
