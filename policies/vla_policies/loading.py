@@ -5,6 +5,7 @@ random | zero | pretrained | CHECKPOINT_DIR | blind | blind:CHECKPOINT_DIR | rep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -17,12 +18,16 @@ PRETRAINED = "pretrained"
 POLICY_NAMES = ("random", "zero", "blind", PRETRAINED, "blind:CHECKPOINT_DIR", "replay:STORE", "CHECKPOINT_DIR")
 
 
-def load_policy(name: str, embodiment: Embodiment) -> Policy:
+def load_policy(
+    name: str, embodiment: Embodiment, *, batch_size: int | None = None, also_known: Sequence[str] = ()
+) -> Policy:
     """The policy of this name, for this embodiment.
 
     Args:
         name: see the top of this file.
         embodiment: of the environment or arm it is to act on.
+        batch_size: of every pass through a checkpoint's model; 1 answers a single robot soonest.
+        also_known: names that the caller itself understands, for the message if there is no such policy.
 
     Raises:
         ConfigError: if there is no such policy.
@@ -36,13 +41,29 @@ def load_policy(name: str, embodiment: Embodiment) -> Policy:
         case "zero" if not colon:
             return ZeroPolicy(embodiment)
         case "blind":
-            return BlindPolicy(load_policy(argument if colon else PRETRAINED, embodiment))
+            inner = argument if colon else PRETRAINED
+            return BlindPolicy(load_policy(inner, embodiment, batch_size=batch_size, also_known=also_known))
         case "replay":
             return _load_replay(argument, embodiment)
-    return _load_checkpoint(checkpoint_folder(name), embodiment)
+    return _load_checkpoint(checkpoint_folder(name, also_known), embodiment, batch_size)
 
 
-def checkpoint_folder(name: str) -> Path:
+def is_checkpoint(name: str) -> bool:
+    """Whether a policy of this name is a trained one as it is: `pretrained` or a folder."""
+    return name.partition(":")[0] not in ("random", "zero", "blind", "replay")
+
+
+def checkpoint_hash(name: str) -> str | None:
+    """SHA-256 of the checkpoint that a policy's name stands for; `None` if it has none."""
+    inner = name.removeprefix("blind:") if name != "blind" else PRETRAINED
+    if not is_checkpoint(inner):
+        return None
+    from vla_policies import checkpoint
+
+    return checkpoint.checkpoint_hash(checkpoint_folder(inner))
+
+
+def checkpoint_folder(name: str, also_known: Sequence[str] = ()) -> Path:
     """Where the checkpoint of this name lies: `pretrained`, or a folder.
 
     Raises:
@@ -56,14 +77,18 @@ def checkpoint_folder(name: str) -> Path:
         return path
     if len(path.parts) > 1 or path.is_absolute():
         raise CheckpointError(f"there is no checkpoint folder {path}")
-    raise unknown("policy", name, POLICY_NAMES)
+    raise unknown("policy", name, [*POLICY_NAMES, *also_known])
 
 
-def _load_checkpoint(folder: Path, embodiment: Embodiment) -> Policy:
+def _load_checkpoint(folder: Path, embodiment: Embodiment, batch_size: int | None) -> Policy:
     # Loads torch: only when a checkpoint is asked for.
     from vla_policies.token_policy import TokenPolicy
 
-    policy = TokenPolicy.from_checkpoint(folder)
+    policy = (
+        TokenPolicy.from_checkpoint(folder)
+        if batch_size is None
+        else TokenPolicy.from_checkpoint(folder, batch_size=batch_size)
+    )
     require_same_embodiment(
         embodiment, policy.embodiment, expected_name="the environment", got_name=f"checkpoint {folder}"
     )

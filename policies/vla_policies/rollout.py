@@ -43,6 +43,8 @@ class RolloutResult:
 
     index: int
     """Which of the specs it was, counted from 0 in the order they were taken."""
+    slot: int
+    """Where it happened: the number of the environment."""
     spec: EpisodeSpec
     instruction: str
     """As it was shown to the policy; empty if the episode could not begin."""
@@ -154,7 +156,7 @@ class _Rollout:
                 self._policy.reset([spec.seed], [slot])
             except Exception as error:
                 empty = np.zeros((0, self._policy.embodiment.action_dim), np.float32)
-                yield RolloutResult(index, spec, "", False, 0, empty, _in_one_line(error, spec))
+                yield RolloutResult(index, slot, spec, "", False, 0, empty, _in_one_line(error, spec))
                 continue
             execution = make_execution(self._execution, self._policy.horizon)
             self._episodes[slot] = _Episode(index, spec, observation, execution)
@@ -231,7 +233,9 @@ class _Rollout:
         episode = self._episodes.pop(slot)
         actions = np.array(episode.actions, np.float32).reshape(-1, self._policy.embodiment.action_dim)
         text = None if error is None else _in_one_line(error, episode.spec)
-        return RolloutResult(episode.index, episode.spec, episode.instruction, success, len(actions), actions, text)
+        return RolloutResult(
+            episode.index, slot, episode.spec, episode.instruction, success, len(actions), actions, text
+        )
 
 
 def _in_one_line(error: Exception, spec: EpisodeSpec) -> str:

@@ -1,0 +1,173 @@
+"""`vla eval`: a policy in closed loop, measured, with its controls; a report as JSON, HTML and videos.
+
+    config ─► runs: the policy, then each control ─► workers ─► results ─► report.json, report.html
+                                                       └─► a few again, filmed ─► videos/*.mp4
+
+An episode's outcome depends on its spec and the policy alone: not on `workers`, `batch`, or the order of things.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.progress import Progress
+
+from vla import cli
+from vla_policies.rollout import PredictCall, RolloutResult
+from vla_sim import provenance
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.evaluation_plan import EvalConfig, Run, check_config, checkpoint_hash, config_hash, make_policy
+from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
+from vla_sim.progress import count_outcomes, evaluation_progress
+from vla_sim.report import print_table, write_report
+from vla_sim.scores import latency, scores
+from vla_sim.workers import WorkerPool
+
+EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """All that came of an evaluation."""
+
+    report: dict[str, Any]
+    """The content of report.json."""
+    films: dict[str, bytes]
+    """MP4s by file name."""
+
+    @property
+    def exit_status(self) -> int:
+        runs = [self.report, *self.report["controls"].values()]
+        return EXIT_EPISODE_ERRORS if any(run["errors"] for run in runs) else EXIT_OK
+
+
+def main(arguments: list[str]) -> int:
+    """Run `vla eval`."""
+    return cli.run("eval", EvalConfig, run, arguments)
+
+
+def run(config: EvalConfig) -> int:
+    """Evaluate, write the report, print the table; the exit status."""
+    evaluation = evaluate(config)
+    write_report(config.out, evaluation.report, evaluation.films)
+    print_table(evaluation.report, config.out)
+    return evaluation.exit_status
+
+
+def evaluate(config: EvalConfig) -> Evaluation:
+    """Measure a policy; nothing is written.
+
+    Raises:
+        ConfigError: if a name or number of the configuration does not fit.
+        CheckpointError, EmbodimentMismatch: if the policy cannot be loaded for this robot.
+    """
+    begin = time.monotonic()
+    main_run, *controls = check_config(config)
+    with _pool(config, [main_run, *controls]) as pool, evaluation_progress() as progress:
+        results, calls = _carry_out(main_run, pool, progress)
+        episodes_s = time.monotonic() - begin
+        controlled = {run: _carry_out(run, pool, progress)[0] for run in controls}
+        single_calls = [
+            c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
+        ]
+        again = _film(config, main_run, results, pool, progress)
+    report = {
+        "policy": config.policy,
+        "suite": config.suite,
+        "seed": config.seed,
+        **scores(results),
+        "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled.items()},
+        "latency_ms": latency(single_calls),
+        "latency_batched_ms": latency(calls),
+        "videos": [_video(outcome.result) for outcome in again if outcome.film is not None],
+        "repeated": {
+            "n": len(again),
+            "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
+        },
+        "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
+        "versions": provenance.versions(),
+        "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
+        "hardware": provenance.hardware(),
+        "render": provenance.render_settings(),
+        "execution": cli.resolved(config.execution),
+        "config": cli.resolved(config),
+    }
+    return Evaluation(report, {file_name(o.result): o.film for o in again if o.film is not None})
+
+
+# --------------------------------------------------------------------------- doing it
+
+
+def _pool(config: EvalConfig, runs: Sequence[Run]) -> WorkerPool:
+    most = max(len(run.specs) for run in runs)
+    workers = min(config.workers or os.cpu_count() or 1, most)
+    batch = min(config.batch, -(-most // workers))
+    return WorkerPool(functools.partial(_make_runner, batch), workers)
+
+
+def _make_runner(batch: int) -> JobRunner:
+    """What a worker process works with."""
+    environments = [TabletopEnvironment() for _ in range(batch)]
+    return JobRunner(environments, lambda name, batch_size: make_policy(name, environments, batch_size))
+
+
+def _carry_out(run: Run, pool: WorkerPool, progress: Progress) -> tuple[list[RolloutResult], list[PredictCall]]:
+    """The results of a run, in the order of its specs, and its predict calls."""
+    messages = list(
+        count_outcomes(pool.run(Job(run.policy, run.execution), run.specs), run.name, len(run.specs), progress)
+    )
+    calls = [message for message in messages if isinstance(message, PredictCall)]
+    return [outcome.result for outcome in _in_order(messages)], calls
+
+
+def _film(
+    config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: WorkerPool, progress: Progress
+) -> list[Outcome]:
+    """Some episodes once more, filmed; outcomes in the order of the main run, with its indices."""
+    indices = worth_filming(results, config.videos, config.failure_videos)
+    again = dataclasses.replace(run, name="videos", specs=tuple(run.specs[index] for index in indices))
+    messages = count_outcomes(
+        pool.run(Job(run.policy, run.execution, config.film), again.specs), again.name, len(again.specs), progress
+    )
+    return [dataclasses.replace(outcome, index=indices[outcome.index]) for outcome in _in_order(messages)]
+
+
+def worth_filming(results: Sequence[RolloutResult], each: int, failures: int) -> list[int]:
+    """Which results to film: the first `each` of every task, and up to `failures` failures, from the tasks in turn."""
+    if each == 0:
+        return []
+    by_task: dict[str, list[int]] = {}
+    for index, result in enumerate(results):
+        by_task.setdefault(result.spec.task, []).append(index)
+    first = {index for indices in by_task.values() for index in indices[:each]}
+    failed = [[index for index in indices if not results[index].success] for indices in by_task.values()]
+    turns = sorted((turn, index) for indices in failed for turn, index in enumerate(indices))
+    return sorted(first | {index for _, index in turns[:failures]})
+
+
+def is_same(one: RolloutResult, other: RolloutResult) -> bool:
+    """Whether an episode that was run again went as before."""
+    return (one.success, one.steps, one.error) == (other.success, other.steps, other.error)
+
+
+def file_name(result: RolloutResult) -> str:
+    """Of the video of an episode."""
+    return f"{result.spec.task}-{result.spec.seed}.mp4"
+
+
+def _video(result: RolloutResult) -> dict[str, Any]:
+    return {
+        "task": result.spec.task,
+        "seed": result.spec.seed,
+        "success": result.success,
+        "file": f"videos/{file_name(result)}",
+    }
+
+
+def _in_order(messages: Iterable[object]) -> list[Outcome]:
+    return sorted((m for m in messages if isinstance(m, Outcome)), key=lambda outcome: outcome.index)

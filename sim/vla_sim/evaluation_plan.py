@@ -1,0 +1,206 @@
+"""What `vla eval` is asked for, and the episodes that this comes to; bad input is found here."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from vla import cli
+from vla.errors import ConfigError, unknown
+from vla.interfaces import EpisodeSpec, InstructionKind, Policy, TemplateSet
+from vla_policies import loading
+from vla_policies.chunking import ExecutionConfig, check_execution
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.filming import FilmConfig, check_film
+from vla_sim.oracle import ScriptedPolicy
+from vla_sim.tasks import SUITES, TASKS
+
+SCRIPTED = "scripted"
+FIRST_UNSEEN_SEED = 1_000_000
+"""Demonstrations are collected at seeds below."""
+
+
+class Control(enum.Enum):
+    """An evaluation beside the main one, which says what its number means."""
+
+    RANDOM = "random"
+    """Random actions: how much of a success is luck."""
+    BLIND = "blind"
+    """The policy, shown black images."""
+    WRONG_INSTRUCTION = "wrong_instruction"
+    """The policy, told to do another task in the same scene; the original is scored."""
+    HELD_OUT = "held_out"
+    """The policy, told in words that no training episode had. This one should not fall."""
+
+
+@dataclasses.dataclass
+class EvalConfig:
+    """Measure a policy in closed loop, with its controls: report.json, report.html and videos."""
+
+    policy: str = "pretrained"
+    """pretrained, a checkpoint folder, scripted, random, zero, blind, blind:CHECKPOINT_DIR or replay:STORE."""
+    suite: str = "tabletop"
+    """Which tasks."""
+    tasks: list[str] | None = None
+    """Some of the tasks only; all of the suite if not given."""
+    episodes: int = 100
+    """Of each task."""
+    seed: int = FIRST_UNSEEN_SEED
+    """Of the first episode of each task; the next has the next."""
+    templates: TemplateSet = TemplateSet.TRAINING
+    """Which wordings of the instructions."""
+    instruction: InstructionKind = InstructionKind.OWN
+    """What the policy is told: its own task, or a wrong one."""
+    execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
+    """How action chunks are carried out."""
+    controls: list[Control] | None = None
+    """Beside the main evaluation; if not given, all of them for a checkpoint and none for others."""
+    control_episodes: int = 5
+    """Of each task, for each control; at the same first seeds."""
+    workers: int | None = None
+    """Processes; one for each core if not given."""
+    batch: int = 16
+    """Episodes at once in each process."""
+    videos: int = 1
+    """Of each task; zero also leaves out the failures."""
+    failure_videos: int = 16
+    """At most so many failures, from all tasks in turn."""
+    film: FilmConfig = dataclasses.field(default_factory=FilmConfig)
+    """How videos look."""
+    out: Path = MISSING
+    """Folder of the report; an older report in it is replaced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Episodes under one policy."""
+
+    name: str
+    """`policy`, or which control it is."""
+    policy: str
+    specs: tuple[EpisodeSpec, ...]
+    execution: ExecutionConfig
+
+
+def check_config(config: EvalConfig) -> list[Run]:
+    """The runs that a configuration asks for, the main one first; bad input is found here, before anything starts.
+
+    Raises:
+        ConfigError, CheckpointError, EmbodimentMismatch: see `evaluate`.
+    """
+    least = {
+        "episodes": 1,
+        "control_episodes": 1,
+        "batch": 1,
+        "workers": 1,
+        "videos": 0,
+        "failure_videos": 0,
+        "seed": 0,
+    }
+    for name, lowest in least.items():
+        value = getattr(config, name)
+        if value is not None and value < lowest:
+            raise ConfigError(f"{name} is {lowest} or more, got {value}")
+    check_film(config.film)
+    if config.out.exists() and not config.out.is_dir():
+        raise ConfigError(f"out={config.out} is a file: name a folder")
+    runs = planned_runs(config)
+    environments = [TabletopEnvironment()]
+    for run in runs:
+        check_execution(run.execution, make_policy(run.policy, environments).horizon)
+    return runs
+
+
+def planned_runs(config: EvalConfig) -> list[Run]:
+    """The main run, then the controls."""
+    chosen = _default_controls(config) if config.controls is None else config.controls
+    if Control.BLIND in chosen and config.policy == SCRIPTED:
+        raise ConfigError("the scripted policy looks at no images: leave 'blind' out of controls")
+    specs = _specs(config, config.episodes)
+    plans = {
+        Control.RANDOM: Run("random", "random", _specs(config), ExecutionConfig()),
+        Control.BLIND: Run("blind", f"blind:{config.policy}", _specs(config), config.execution),
+        Control.WRONG_INSTRUCTION: Run(
+            "wrong_instruction",
+            config.policy,
+            _specs(config, instruction_kind=InstructionKind.WRONG),
+            config.execution,
+        ),
+        Control.HELD_OUT: Run(
+            "held_out", config.policy, _specs(config, templates=TemplateSet.HELD_OUT), config.execution
+        ),
+    }
+    return [
+        Run("policy", config.policy, specs, config.execution),
+        *(run for control, run in plans.items() if control in chosen),
+    ]
+
+
+def chosen_tasks(suite: str, tasks: Sequence[str] | None) -> list[str]:
+    """The tasks to evaluate, those of the suite in its order and then any others.
+
+    Raises:
+        ConfigError: if there is no such suite or task.
+    """
+    if suite not in SUITES:
+        raise unknown("suite", suite, SUITES)
+    if tasks is not None and not tasks:
+        raise ConfigError(f"tasks is empty: leave it out for all of {suite}, or name some of {', '.join(TASKS)}")
+    for task in tasks or ():
+        if task not in TASKS:
+            raise unknown("task", task, TASKS)
+    order = [*SUITES[suite], *(task for task in TASKS if task not in SUITES[suite])]
+    return [task for task in order if task in (SUITES[suite] if tasks is None else tasks)]
+
+
+def make_policy(name: str, environments: Sequence[TabletopEnvironment], batch_size: int | None = None) -> Policy:
+    """The policy of this name, to act in these environments.
+
+    Args:
+        batch_size: of every pass through a checkpoint's model; the policy's own if not given.
+
+    Raises:
+        VlaError: if there is none, or it cannot act here.
+    """
+    if name == SCRIPTED:
+        return ScriptedPolicy(environments)
+    return loading.load_policy(name, environments[0].embodiment, batch_size=batch_size, also_known=(SCRIPTED,))
+
+
+def config_hash(config: EvalConfig) -> str:
+    """Of all that can change an outcome: where, and how fast, is left out."""
+    tree = cli.resolved(config)
+    for name in ("out", "workers", "batch", "videos", "failure_videos", "film"):
+        del tree[name]
+    return cli.config_hash(tree)
+
+
+def checkpoint_hash(policy: str) -> str | None:
+    """SHA-256 of the checkpoint behind a policy; `None` if it has none."""
+    return None if policy == SCRIPTED else loading.checkpoint_hash(policy)
+
+
+def _default_controls(config: EvalConfig) -> list[Control]:
+    is_plain = config.templates is TemplateSet.TRAINING and config.instruction is InstructionKind.OWN
+    is_trained = config.policy != SCRIPTED and loading.is_checkpoint(config.policy)
+    return list(Control) if is_trained and is_plain else []
+
+
+def _specs(
+    config: EvalConfig,
+    episodes: int | None = None,
+    templates: TemplateSet | None = None,
+    instruction_kind: InstructionKind | None = None,
+) -> tuple[EpisodeSpec, ...]:
+    """The specs of a run; of a control that differs in nothing, where nothing is given."""
+    count = min(config.control_episodes, config.episodes) if episodes is None else episodes
+    kind = InstructionKind.OWN if episodes is None else config.instruction
+    return tuple(
+        EpisodeSpec(task, config.seed + index, templates or config.templates, instruction_kind or kind)
+        for task in chosen_tasks(config.suite, config.tasks)
+        for index in range(count)
+    )

@@ -1,0 +1,69 @@
+"""Frames to an MP4 that every browser plays: H.264, 4:2:0, in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from vla.errors import ConfigError
+from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
+
+_HOLD_S = 0.6
+"""How long the last frame stands, so that the end can be seen."""
+
+
+@dataclasses.dataclass
+class FilmConfig:
+    """How episodes are filmed."""
+
+    height: int = 240
+    """Pixels; even."""
+    width: int = 300
+    """Pixels; even."""
+    quality: int = 27
+    """Constant rate factor of H.264: 18 looks lossless, each 6 more halve the size."""
+
+
+def check_film(config: FilmConfig) -> None:
+    """Return if a video can be made like this.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    for name, size, limit in (("height", config.height, MAX_HEIGHT), ("width", config.width, MAX_WIDTH)):
+        if size % 2 or not 2 <= size <= limit:
+            raise ConfigError(f"film.{name} is even and at most {limit} px, got {size}")
+    if not 0 <= config.quality <= 51:
+        raise ConfigError(f"film.quality is from 0 to 51, got {config.quality}")
+
+
+class Film:
+    """One video in the making; frames are encoded as they come, none is kept."""
+
+    def __init__(self, config: FilmConfig, frames_per_second: float) -> None:
+        """Begin a video without frames."""
+        self._frames_per_second = frames_per_second
+        self._buffer = io.BytesIO()
+        self._container = av.open(self._buffer, "w", format="mp4")
+        options = {"preset": "veryfast", "crf": str(config.quality), "threads": "1"}
+        self._stream = self._container.add_stream("libx264", rate=round(frames_per_second), options=options)
+        self._stream.height, self._stream.width, self._stream.pix_fmt = config.height, config.width, "yuv420p"
+        self._last: np.ndarray | None = None
+
+    def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Append one frame."""
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        self._last = frame
+
+    def finish(self) -> bytes:
+        """The MP4; nothing can be added after it."""
+        if self._last is not None:
+            for _ in range(round(_HOLD_S * self._frames_per_second)):
+                self.add(self._last)
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        return self._buffer.getvalue()

@@ -1,0 +1,150 @@
+"""Episodes in one process: a few environments, the policies that are asked for, and what came of each episode."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vla.interfaces import Environment, EpisodeSpec, Observation, Policy
+from vla_policies.chunking import ExecutionConfig
+from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
+from vla_sim.filming import Film, FilmConfig
+
+_WARM_UP_CALLS = 3
+"""The first calls of the policy in a job, which load and compile: not counted as latency."""
+_LATENCY_CALLS = 100
+_LATENCY_BUDGET_S = 3.0
+
+
+@runtime_checkable
+class FilmedEnvironment(Environment, Protocol):
+    """An environment that can be looked at from outside."""
+
+    def render(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture for people, which no policy sees."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Who acts, and how; the specs come one by one."""
+
+    policy: str
+    execution: ExecutionConfig
+    film: FilmConfig | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyJob:
+    """Time calls with one observation each: what a single robot waits for. One spec is enough."""
+
+    policy: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of one spec of a job."""
+
+    index: int
+    """Which of the job's specs it was."""
+    result: RolloutResult
+    film: bytes | None = None
+    """An MP4, if the job asked for it."""
+
+
+type Message = Outcome | PredictCall
+type PolicyMaker = Callable[[str, int | None], Policy]
+"""From a policy's name, and the size of every batch through its model or `None` for its own, to the policy."""
+
+
+class JobRunner:
+    """Does jobs, one after the other, with environments and policies that are made once."""
+
+    def __init__(self, environments: Sequence[FilmedEnvironment], make_policy: PolicyMaker) -> None:
+        """Keep the environments: each is a slot of the rollout loop. A policy is made when it is first asked for."""
+        self._environments = environments
+        self._make_policy = make_policy
+        self._policies: dict[str, Policy] = {}
+
+    def run(self, job: Job | LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[Message]:
+        """Outcomes as episodes end, and the calls of the policy after the first few.
+
+        Args:
+            specs: (index, spec); taken one at a time, when a slot is free.
+        """
+        if isinstance(job, LatencyJob):
+            yield from self._time(job, specs)
+        else:
+            yield from self._rollout(job, specs)
+
+    def close(self) -> None:
+        for environment in self._environments:
+            environment.close()
+
+    def _policy(self, name: str) -> Policy:
+        if name not in self._policies:
+            self._policies[name] = self._make_policy(name, None)
+        return self._policies[name]
+
+    def _rollout(self, job: Job, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[Message]:
+        indices: list[int] = []
+        calls: list[PredictCall] = []
+        camera = None if job.film is None else _Camera(self._environments, job.film)
+        events = RolloutEvents(
+            on_reset=None if camera is None else lambda slot, spec, observation: camera.begin(slot),
+            on_step=None if camera is None else lambda slot, action, transition: camera.shoot(slot),
+            on_predict=calls.append,
+        )
+        taken = _remembering(specs, indices)
+        for result in rollout(self._policy(job.policy), self._environments, taken, job.execution, events=events):
+            film = None if camera is None else camera.finish(result.slot)
+            yield Outcome(indices[result.index], result, film)
+        yield from calls[_WARM_UP_CALLS:]
+
+    def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:
+        policy = self._make_policy(job.policy, 1)
+        observations: list[Observation] = []
+        for _, spec in specs:
+            observations.append(self._environments[0].reset(spec))
+            policy.reset([spec.seed], [0])
+        deadline = time.monotonic() + _LATENCY_BUDGET_S
+        for call in range(_WARM_UP_CALLS + _LATENCY_CALLS):
+            begin = time.monotonic()
+            policy.predict([observations[-1]], [0])
+            end = time.monotonic()
+            if call >= _WARM_UP_CALLS:
+                yield PredictCall(end - begin, batch_size=1)
+            if end > deadline:
+                return
+
+
+class _Camera:
+    """The films in the making, by slot."""
+
+    def __init__(self, environments: Sequence[FilmedEnvironment], config: FilmConfig) -> None:
+        self._environments = environments
+        self._config = config
+        self._films: dict[int, Film] = {}
+
+    def begin(self, slot: int) -> None:
+        self._films[slot] = Film(self._config, self._environments[slot].embodiment.control_hz)
+        self.shoot(slot)
+
+    def shoot(self, slot: int) -> None:
+        self._films[slot].add(self._environments[slot].render(self._config.height, self._config.width))
+
+    def finish(self, slot: int) -> bytes | None:
+        """The film; `None` if the episode never began."""
+        film = self._films.pop(slot, None)
+        return None if film is None else film.finish()
+
+
+def _remembering(specs: Iterable[tuple[int, EpisodeSpec]], indices: list[int]) -> Iterator[EpisodeSpec]:
+    for index, spec in specs:
+        indices.append(index)
+        yield spec

@@ -1,0 +1,60 @@
+"""What a report must say besides its numbers: which code, which machine, which pictures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import vla
+from vla_sim.worlds.rendering import RENDER_SETTINGS
+
+_PACKAGES = ("numpy", "torch", "mujoco", "mink", "gymnasium")
+
+
+def versions() -> dict[str, str | None]:
+    """Of this project, its commit if it is a checkout, Python, and the libraries that an outcome depends on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"vla": vla.__version__, "commit": _commit(), "python": platform.python_version(), **found}
+
+
+def hardware() -> dict[str, str | int | None]:
+    """The processor, its cores, and the GPU if torch sees one."""
+    # Loads torch; by now a policy has most likely done so.
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": _processor(), "cores": os.cpu_count(), "gpu": gpu, "system": platform.platform()}
+
+
+def render_settings() -> dict[str, object]:
+    """How pictures are made."""
+    return {**RENDER_SETTINGS, "gl": os.environ.get("MUJOCO_GL", "egl")}
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this file lies in, with `+` if it was changed; `None` outside of one."""
+    folder = Path(__file__).parent
+    if not (folder.parent.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=12"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,143 @@
+"""The report of an evaluation: report.json, one self-contained page, videos beside it, and a table to print.
+
+Everything is shown as it stands in the JSON tree that `vla_sim.evaluate` makes; nothing is computed anew but pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.console import Console
+from rich.table import Table
+
+from vla.files import write_atomically
+
+TEMPLATE = "report_template.html"
+
+CONTROL_MEANING = {
+    "random": ("random actions", "should be near zero"),
+    "blind": ("black images", "should be near zero"),
+    "wrong_instruction": ("told another task, scored on this one", "should be near zero"),
+    "held_out": ("wordings that no training episode had", "should not fall"),
+}
+"""What each control is, and where it should be."""
+
+_DETAILS = ("versions", "hashes", "hardware", "render", "config")
+
+
+def write_report(out: Path, report: Mapping[str, Any], films: Mapping[str, bytes]) -> None:
+    """Write report.json, report.html and videos/ into a folder, each file whole or not at all, the JSON last.
+
+    Videos of an older report in the same folder go with it.
+    """
+    page = report_page(report, films)
+    (out / "videos").mkdir(parents=True, exist_ok=True)
+    stale = _listed_videos(out)
+    for name, film in films.items():
+        write_atomically(out / "videos" / name, film)
+    write_atomically(out / "report.html", page)
+    write_atomically(out / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    for name in stale - films.keys():
+        (out / "videos" / name).unlink(missing_ok=True)
+
+
+def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
+    """One HTML page that needs no other file: style, chart and videos are inside.
+
+    Args:
+        films: MP4s by file name, as `report["videos"]` lists them.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["percent"] = _percent
+    environment.filters["words"] = lambda name: name.replace("_", " ")
+    environment.globals["milliseconds"] = _milliseconds
+    template = environment.from_string((resources.files("vla_sim") / TEMPLATE).read_text(encoding="utf-8"))
+    episodes = {(episode["task"], episode["seed"]): episode for episode in report["episodes"]}
+    shown = {(video["task"], video["seed"]): _data_uri(films[Path(video["file"]).name]) for video in report["videos"]}
+    filmed = [{**episodes[key], "source": source} for key, source in shown.items()]
+    failed = [episode for episode in report["episodes"] if not episode["success"]]
+    return template.render(
+        report=report,
+        tasks=[{"name": name, **share, "steps": _mean_steps(report, name)} for name, share in report["tasks"].items()],
+        controls=[_control(name, run) for name, run in report["controls"].items()],
+        failed=len(failed),
+        failures=[episode for episode in filmed if not episode["success"]],
+        successes=[episode for episode in filmed if episode["success"]],
+        unfilmed=[episode for episode in failed if (episode["task"], episode["seed"]) not in shown],
+        details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
+    )
+
+
+def print_table(report: Mapping[str, Any], out: Path, console: Console | None = None) -> None:
+    """Print success by task with its interval, the controls, and where the report lies."""
+    console = console or Console()
+    table = Table(title=f"{report['policy']} on {report['suite']}, seeds from {report['seed']}")
+    table.add_column("task")
+    for header in ("success", "95 % interval", "n"):
+        table.add_column(header, justify="right")
+    for name, share in report["tasks"].items():
+        table.add_row(*_row(name, share))
+    table.add_section()
+    table.add_row(*_row("all", report["overall"]), style="bold")
+    for name, share in report.get("pairs", {}).items():
+        table.add_row(*_row(f"both of {name}", share))
+    if report["controls"]:
+        table.add_section()
+    for name, run in report["controls"].items():
+        table.add_row(*_row(f"control: {name}", run["overall"]))
+    console.print(table)
+    _print_rest(report, out, console)
+
+
+def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
+    call = report["latency_ms"]
+    if call["p50"] is not None:
+        console.print(
+            f"one chunk takes {_milliseconds(call['p50'])} (p50), {_milliseconds(call['p99'])} (p99); "
+            f"the whole took {report['seconds']['total']:.0f} s"
+        )
+    if report["errors"]:
+        first = next(episode for episode in report["episodes"] if episode["error"])
+        console.print(f"{report['errors']} episodes ended in errors; the first: {first['error']}", markup=False)
+    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _row(name: str, share: Mapping[str, float]) -> tuple[str, str, str, str]:
+    return name, _percent(share["success"]), f"{_percent(share['low'])} to {_percent(share['high'])}", str(share["n"])
+
+
+def _control(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    what, expectation = CONTROL_MEANING[name]
+    return {"name": name, "what": what, "expectation": expectation, **run["overall"]}
+
+
+def _mean_steps(report: Mapping[str, Any], task: str) -> float:
+    steps = [episode["steps"] for episode in report["episodes"] if episode["task"] == task]
+    return sum(steps) / len(steps)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _milliseconds(duration: float | None) -> str:
+    return "-" if duration is None else f"{duration:.1f} ms"
+
+
+def _data_uri(film: bytes) -> str:
+    return "data:video/mp4;base64," + base64.b64encode(film).decode()
+
+
+def _listed_videos(out: Path) -> set[str]:
+    """The videos that an older report in this folder names."""
+    try:
+        older = json.loads((out / "report.json").read_bytes())
+        return {Path(video["file"]).name for video in older["videos"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

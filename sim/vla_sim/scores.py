@@ -1,0 +1,65 @@
+"""From the results of episodes to the numbers of a report.
+
+An episode that ended in an error counts as one without success: it is never left out of `n`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vla_policies.rollout import PredictCall, RolloutResult
+from vla_sim.intervals import share
+
+PAIRED_TASKS = ("stack", "stack_swapped")
+"""The same scene with the same blocks named in the other order."""
+
+
+def scores(results: Sequence[RolloutResult]) -> dict[str, Any]:
+    """`overall`, `tasks`, `episodes` and, where there are any, `pairs`; tasks in the order of the results."""
+    tasks = dict.fromkeys(result.spec.task for result in results)
+    tree: dict[str, Any] = {
+        "overall": share(result.success for result in results).to_json(),
+        "tasks": {
+            task: share(result.success for result in results if result.spec.task == task).to_json() for task in tasks
+        },
+        "episodes": [_episode(result) for result in results],
+        "errors": sum(result.error is not None for result in results),
+    }
+    pairs = paired_successes(results)
+    if pairs:
+        tree["pairs"] = {"+".join(PAIRED_TASKS): share(pairs).to_json()}
+    return tree
+
+
+def paired_successes(results: Iterable[RolloutResult]) -> list[bool]:
+    """For each seed at which both paired tasks were tried: whether both were right."""
+    first, second = ({r.spec.seed: r.success for r in results if r.spec.task == task} for task in PAIRED_TASKS)
+    return [first[seed] and second[seed] for seed in first if seed in second]
+
+
+def latency(calls: Sequence[PredictCall]) -> dict[str, float | int | None]:
+    """Percentiles of the duration of a call in ms, how many calls, and how many observations they had on average."""
+    if not calls:
+        return {"p50": None, "p95": None, "p99": None, "calls": 0, "mean_batch_size": None}
+    p50, p95, p99 = np.percentile([1e3 * call.seconds for call in calls], [50, 95, 99])
+    return {
+        "p50": round(float(p50), 3),
+        "p95": round(float(p95), 3),
+        "p99": round(float(p99), 3),
+        "calls": len(calls),
+        "mean_batch_size": round(float(np.mean([call.batch_size for call in calls])), 2),
+    }
+
+
+def _episode(result: RolloutResult) -> dict[str, Any]:
+    return {
+        "task": result.spec.task,
+        "seed": result.spec.seed,
+        "instruction": result.instruction,
+        "success": result.success,
+        "steps": result.steps,
+        "error": result.error,
+    }
