@@ -1,11 +1,11 @@
-"""Motions that experts are made of. Each is a function of the state alone: any state can be labelled.
+r"""Motions that experts are made of. Each is a function of the state alone: any state can be labelled.
 
 An approach runs through a funnel: the farther from the goal, seen from above, the higher; so fingers and a
 carried block clear what stands on the way, and no phase has to be remembered.
 
             ______________        clearance
-                          \\
-                           \\     slope
+                          \
+                           \     slope
                             ||    goal, within TOLERANCE_M
 """
 
@@ -71,7 +71,7 @@ def grasp(world: World, block: str) -> Float32[np.ndarray, " action_dim"]:
         return move(world, goal, CLOSED)
     if world.opening_m() < NARROW_M:
         # Open above the block, not on top of it.
-        goal = goal + [0.0, 0.0, 0.03 + BLOCK_SIZE_M / 2]
+        goal = goal + up(0.03 + BLOCK_SIZE_M / 2)
     return approach(world, goal, OPEN, square_yaw(world, block))
 
 
@@ -100,7 +100,7 @@ def leave(world: World) -> Float32[np.ndarray, " action_dim"]:
     pose = world.commanded()
     if world.opening_m() < GRIPPED_M:
         return move(world, pose[:3], OPEN)
-    return move(world, pose[:3] + [0.0, 0.0, MAX_STEP_M], OPEN)
+    return move(world, pose[:3] + up(MAX_STEP_M), OPEN)
 
 
 def grasp_point(world: World, block: str) -> Float64[np.ndarray, " xyz"]:
@@ -126,6 +126,11 @@ def square_yaw(world: World, name: str) -> float:
     """The yaw, nearest to the arm's rest, at which the fingers are parallel to a block's faces."""
     quarter = math.pi / 2
     return (world.yaw(name) + quarter / 2) % quarter - quarter / 2
+
+
+def up(height_m: float) -> Float64[np.ndarray, " xyz"]:
+    """The vector of this height."""
+    return np.array([0.0, 0.0, height_m])
 
 
 def wrap(angle: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
+from vla_sim.embodiments import MAX_STEP_M
 from vla_sim.tasks import layout, motions
 from vla_sim.tasks.task import NOWHERE, Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import Kind, Scene
@@ -37,6 +38,7 @@ HELD_OUT = (
 
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
+    """Blocks and pads."""
     return layout.blocks_and_pads(generator, colours[0], None)
 
 
@@ -46,13 +48,14 @@ def success(world: World, names: Names) -> bool:
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
+    """Grasp, then up."""
     if motions.is_held(world, names[0]):
-        pose = world.commanded()
-        return motions.move(world, pose[:3] + [0.0, 0.0, 0.04], motions.CLOSED)
+        return motions.move(world, world.commanded()[:3] + motions.up(MAX_STEP_M), motions.CLOSED)
     return motions.grasp(world, names[0])
 
 
 def grounding(world: World, names: Names) -> Grounding:
+    """The block."""
     return Grounding(world.position(names[0]), NOWHERE)
 
 

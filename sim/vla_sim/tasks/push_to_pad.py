@@ -48,6 +48,7 @@ HELD_OUT = (
 
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
+    """Blocks and pads, the way from the block to the pad free."""
     return layout.blocks_and_pads(generator, *colours, accept=_is_free)
 
 
@@ -77,6 +78,7 @@ def success(world: World, names: Names) -> bool:
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
+    """Behind the block, down, then push along the line from block to pad; begin anew when off that line."""
     block, pad, hand = world.position(names[0])[:2], world.position(names[1])[:2], world.end_effector()
     distance = math.hypot(*(pad - block))
     if distance < ARRIVED_M:
@@ -94,6 +96,7 @@ def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
 
 
 def grounding(world: World, names: Names) -> Grounding:
+    """The block and the pad."""
     return Grounding(world.position(names[0]), world.position(names[1]))
 
 

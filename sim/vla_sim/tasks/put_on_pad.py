@@ -36,6 +36,7 @@ HELD_OUT = (
 
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
+    """Blocks and pads."""
     return layout.blocks_and_pads(generator, *colours)
 
 
@@ -50,11 +51,13 @@ def _is_there(world: World, names: Names) -> bool:
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
-    place = world.position(names[1]) + [0.0, 0.0, BLOCK_SIZE_M / 2]
+    """Grasp, carry, set down, let go, leave."""
+    place = world.position(names[1]) + motions.up(BLOCK_SIZE_M / 2)
     return motions.bring(world, names[0], place, _is_there(world, names))
 
 
 def grounding(world: World, names: Names) -> Grounding:
+    """The block and the pad."""
     return Grounding(world.position(names[0]), world.position(names[1]))
 
 

@@ -39,6 +39,7 @@ HELD_OUT = (
 
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
+    """Blocks and pads; the arm starts away from the named block."""
     return layout.blocks_and_pads(generator, colours[0], None, away=True)
 
 
@@ -49,15 +50,17 @@ def success(world: World, names: Names) -> bool:
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
+    """Straight there, the gripper open."""
     return motions.approach(world, _goal(world, names), motions.OPEN, yaw=0.0, clearance_m=0.03)
 
 
 def grounding(world: World, names: Names) -> Grounding:
+    """The block."""
     return Grounding(world.position(names[0]), NOWHERE)
 
 
 def _goal(world: World, names: Names) -> Float64[np.ndarray, " xyz"]:
-    return world.position(names[0]) + [0.0, 0.0, HEIGHT_M]
+    return world.position(names[0]) + motions.up(HEIGHT_M)
 
 
 TASK = Task(

@@ -246,7 +246,7 @@ class _Slot:
     def _place(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
         quaternion = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
         if self.kind is Kind.BLOCK:
-            data.qpos[self.qpos : self.qpos + 3] = position + [0, 0, BLOCK_SIZE_M / 2]
+            data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, BLOCK_SIZE_M / 2])
             data.qpos[self.qpos + 3 : self.qpos + 7] = quaternion
         else:
             model.body_pos[self.root], model.body_quat[self.root] = position, quaternion

@@ -46,7 +46,7 @@ class World(Protocol):
         ...
 
     def end_effector_speed(self) -> float:
-        """m/s"""
+        """Of the tool centre point: m/s."""
         ...
 
     def opening_m(self) -> float:
