@@ -14,6 +14,7 @@ import pytest
 
 LINK = re.compile(r"\]\((?!https?:|#)(?P<target>[^)#]+)")
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`(?P<path>(?:vla|datasets|policies|sim|robot_io|configs|tests|benchmarks|docs|examples)/[\w./-]+)`")
 
 
 def pages(root: Path) -> Iterator[Path]:
@@ -57,6 +58,16 @@ def test_every_import_in_a_shown_script_exists(root: Path) -> None:
                 module = importlib.import_module(node.module)
                 missing = [name.name for name in node.names if not hasattr(module, name.name)]
                 assert missing == [], f"{page.relative_to(root)}: {node.module}"
+
+
+def test_every_file_that_is_named_exists(root: Path) -> None:
+    missing = [
+        f"{page.relative_to(root)}: {match['path']}"
+        for page in pages(root)
+        for match in FILE.finditer(page.read_text(encoding="utf-8"))
+        if not any((folder / match["path"]).exists() for folder in (root, page.parent))
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("word", ["make demo", "make test", "not safety-rated"])
