@@ -109,7 +109,7 @@ def _scalar(option: Option, kind: Any, value: Any) -> Any:
     if issubclass(kind, enum.Enum):
         return _member(option, kind, value)
     if issubclass(kind, str | Path):
-        return _unquoted(str(value))
+        return _literal(_unquoted(str(value)))
     # OmegaConf itself reads numbers and truth values from text.
     return value if issubclass(kind, int | float) else _parsed(option, value)
 
@@ -138,6 +138,11 @@ def _elements(value: Any) -> list[Any]:
         return list(value) if isinstance(value, list | tuple) else [value]
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     return [part.strip() for part in re.findall(r"""'[^']*'|"[^"]*"|[^,\s][^,]*""", inner)]
+
+
+def _literal(text: str) -> str:
+    """The text with OmegaConf's interpolations escaped: `${HOME}` stands for itself."""
+    return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
 
 
 def _unquoted(text: str) -> str:
