@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from vla_policies.checkpoint import Checkpoint
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -32,3 +37,46 @@ def agrees() -> Callable[[str, Path], None]:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date; if this is meant: make freeze"
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint() -> Checkpoint:
+    """An untrained model of the made-up robot, predicting all its tokens at once."""
+    return _untrained("slots")
+
+
+@pytest.fixture(scope="session")
+def autoregressive_checkpoint() -> Checkpoint:
+    """An untrained model of the made-up robot, predicting one token after the other."""
+    return _untrained("autoregressive")
+
+
+def _untrained(head: str) -> Checkpoint:
+    import torch
+
+    from vla.model.compact import CompactConfig
+    from vla.model.vla_model import Head
+    from vla.normalization import Statistics
+    from vla.testing import SMALL_EMBODIMENT, make_episode
+    from vla.tokens.bins import BinTokenizer
+    from vla.tokens.text import TextTokenizer
+    from vla_policies.checkpoint import Checkpoint, make_model
+
+    episode = make_episode(SMALL_EMBODIMENT, steps=40, seed=0, lookahead=2)
+    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], SMALL_EMBODIMENT, num_bins=9)
+    text_tokenizer = TextTokenizer.train([episode.instruction], vocabulary_size=270)
+    backbone = CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8, text_tokens=8)
+    names = [field.name for field in SMALL_EMBODIMENT.proprioception]
+    torch.manual_seed(0)
+    model = make_model(SMALL_EMBODIMENT, action_tokenizer, text_tokenizer, backbone, Head(head))
+    return Checkpoint(
+        embodiment=SMALL_EMBODIMENT,
+        statistics=Statistics.of(episode.proprioception.astype(np.float64), names).without_values(),
+        action_tokenizer=action_tokenizer,
+        text_tokenizer=text_tokenizer,
+        backbone=backbone,
+        head=Head(head),
+        config={},
+        step=7,
+        weights=model.state_dict(),
+    )
