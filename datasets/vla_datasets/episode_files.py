@@ -51,7 +51,7 @@ def encode_episode(episode: Episode) -> dict[str, bytes]:
         _write_images(group, f"image_{camera}", images)
     _write_numbers(group, _rows_of(episode))
     files = {name: buffer.to_bytes() for name, buffer in buffers.items() if name != MANIFEST_FILE}
-    group.update_attributes(_sealed(_manifest_of(episode, files)))
+    group.update_attributes(seal(_manifest_of(episode, files)))
     return files | {MANIFEST_FILE: buffers[MANIFEST_FILE].to_bytes()}
 
 
@@ -89,10 +89,10 @@ def open_manifest(content: bytes, where: str) -> dict[str, Any]:
     """
     try:
         attributes = json.loads(content)["attributes"]
-        manifest, seal = attributes["manifest"], attributes["manifest_sha256"]
+        manifest, expected = attributes["manifest"], attributes["manifest_sha256"]
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{where} is altered: it holds no episode manifest") from None
-    if _seal(manifest) != seal:
+    if _digest(manifest) != expected:
         raise StoreError(f"{where} is altered: the manifest's SHA-256 is not the one beside it")
     if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
         got = f"{manifest['format']} {manifest['version']}"
@@ -218,10 +218,11 @@ def _manifest_of(episode: Episode, files: Mapping[str, bytes]) -> dict[str, Any]
     }
 
 
-def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {"manifest": dict(manifest), "manifest_sha256": _seal(manifest)}
+def seal(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that hold a manifest, and the checksum that shows whether it is as it was written."""
+    return {"manifest": dict(manifest), "manifest_sha256": _digest(manifest)}
 
 
-def _seal(manifest: Any) -> str:
+def _digest(manifest: Any) -> str:
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

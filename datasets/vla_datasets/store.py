@@ -179,7 +179,7 @@ class EpisodeStore:
         return self._manifests[key]
 
     def _read_manifest(self, key: str) -> dict[str, Any]:
-        if "/" in key or not self._folder(key).is_dir():
+        if key in ("", ".", "..") or "/" in key or not self._folder(key).is_dir():
             raise StoreError(f"store {self.path} has no episode '{key}'")
         file = self._folder(key) / MANIFEST_FILE
         try:

@@ -75,7 +75,9 @@ def make_episode(
         for camera in embodiment.cameras
     }
     labels = {
-        "lookahead": _uniform(generator, embodiment.action, steps * lookahead).reshape(steps, lookahead, -1),
+        "lookahead": _uniform(generator, embodiment.action, steps * lookahead).reshape(
+            steps, lookahead, embodiment.action_dim
+        ),
         "target": generator.random((steps, 2), np.float32),
         "destination": np.full((steps, 2), np.nan, np.float32),
     }
