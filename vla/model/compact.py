@@ -49,7 +49,7 @@ class CompactConfig:
     """Of the image feature maps."""
     image_queries: int = 4
     """Tokens a camera; the first two of the first camera are the named roles."""
-    text_tokens: int = 20
+    text_tokens: int = 16
     """The longest instruction, in tokens."""
 
 
