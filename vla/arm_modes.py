@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from vla.errors import ActionError, ArmError, ArmFault
-from vla.interfaces import ArmCommand, ArmMode, ArmSpec
+from vla.interfaces import Applied, ArmCommand, ArmMode, ArmSpec
 
 _FROM = {
     "connect": ({ArmMode.DISCONNECTED}, ArmMode.CONNECTED),
@@ -97,8 +97,8 @@ class ArmModes:
         if self._mode is ArmMode.DISCONNECTED:
             raise ArmError(f"{self._name} is disconnected: '{verb}' needs it connected")
 
-    def admit(self, command: ArmCommand, spec: ArmSpec, now_s: float) -> None:
-        """Return if the arm may take this command now; it then counts as the last one.
+    def admit(self, command: ArmCommand, spec: ArmSpec, now_s: float) -> Applied:
+        """What the arm may make of this command now, within its own limits; it then counts as the last one.
 
         Raises:
             ArmFault: if a fault is latched.
@@ -118,7 +118,17 @@ class ArmModes:
         if command.sequence <= self._sequence:
             raise ArmError(f"command {command.sequence} of {self._name} came after command {self._sequence}")
         self._sequence = command.sequence
+        return _within_limits(command, spec)
 
     def _refuse_fault(self, verb: str) -> None:
         if self._mode is ArmMode.FAULT:
             raise ArmFault(f"{self._name} refuses '{verb}', a fault is latched: {self._fault}")
+
+
+def _within_limits(command: ArmCommand, spec: ArmSpec) -> Applied:
+    positions = np.clip(command.positions, spec.position_low, spec.position_high)
+    gripper_m = min(max(command.gripper_m, spec.gripper_low_m), spec.gripper_high_m)
+    stopped = [spec.joints[joint] for joint in np.flatnonzero(positions != command.positions)]
+    stopped += ["the gripper"] if gripper_m != command.gripper_m else []
+    reasons = (f"{spec.name} stops {', '.join(stopped)} at the arm's own limit",) if stopped else ()
+    return Applied(positions, gripper_m, reasons)

@@ -117,16 +117,12 @@ class FakeArm:
         return state
 
     def write(self, command: ArmCommand) -> Applied:
-        self._modes.admit(command, self._spec, self._clock.now())
+        applied = self._modes.admit(command, self._spec, self._clock.now())
         if self._elapsed() in self._faults.write_error:
             raise OSError("the port is gone")
         self._move()
-        positions = np.clip(command.positions, self._spec.position_low, self._spec.position_high)
-        gripper_m = min(max(command.gripper_m, self._spec.gripper_low_m), self._spec.gripper_high_m)
-        self._commanded = (positions, gripper_m)
-        is_asked = np.array_equal(positions, command.positions) and gripper_m == command.gripper_m
-        reasons = () if is_asked else (f"{self._spec.name} stops at its own joint limits",)
-        return Applied(positions, gripper_m, reasons)
+        self._commanded = (applied.positions.copy(), applied.gripper_m)
+        return applied
 
     def _reading(self) -> ArmState:
         before, elapsed = self._read, self._elapsed()

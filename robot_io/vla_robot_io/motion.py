@@ -22,6 +22,9 @@ from vla_robot_io.envelope import Setpoint
 from vla_robot_io.limits import AXES, Limits
 from vla_robot_io.reasons import Code, Reason
 
+WALL_MARGIN_M = 0.002
+"""How far inside the envelope's box the hand is led: room for the residue of inverse kinematics, and for the arc
+of a few tenths of a millimetre that straight lines in joint space make, so that the envelope need not stop it."""
 REACH_TOLERANCE_M = 0.005
 REACH_TOLERANCE_RAD = 0.05
 """Farther than this from the pose asked for, an inverse kinematic solution is told apart in the log."""
@@ -42,7 +45,8 @@ class HandMotion:
         self._embodiment = embodiment
         self._spec = spec
         self._kinematics = kinematics
-        self._limits = limits
+        self._low = limits.box_low + WALL_MARGIN_M
+        self._high = limits.box_high - WALL_MARGIN_M
         self._state_fields = tuple(field.name for field in embodiment.proprioception)
         known = (*spec.joints, "gripper", *_POSE)
         for name in self._state_fields:
@@ -73,11 +77,15 @@ class HandMotion:
         return Setpoint(positions, self._opening(wanted[4])), (*clamped, *boxed, *missed)
 
     def action_between(self, before: Setpoint, after: Setpoint) -> Float32[np.ndarray, " action_dim"]:
-        """The action that the commands of one control step amount to: what was really applied."""
+        """The action that the commands of one control step amount to: what was really applied.
+
+        Within the embodiment's limits, which the residue of inverse kinematics may exceed by a tenth of a millimetre.
+        """
         change = self._kinematics.forward(after.positions) - self._kinematics.forward(before.positions)
         change[3] = math.remainder(change[3], math.tau)
         width = self._spec.gripper_high_m - self._spec.gripper_low_m
-        return np.array([*change, (after.gripper_m - self._spec.gripper_low_m) / width], np.float32)
+        applied = np.array([*change, (after.gripper_m - self._spec.gripper_low_m) / width], np.float32)
+        return np.clip(applied, self._embodiment.action_low, self._embodiment.action_high)
 
     def _opening(self, ratio: float) -> float:
         return self._spec.gripper_low_m + ratio * (self._spec.gripper_high_m - self._spec.gripper_low_m)
@@ -101,7 +109,7 @@ class HandMotion:
     ) -> tuple[Float64[np.ndarray, " 4"], tuple[Reason, ...]]:
         """Slide along a wall rather than stop at it; the envelope behind this one only stops."""
         asked = pose + change
-        low, high = np.minimum(self._limits.box_low, pose[:3]), np.maximum(self._limits.box_high, pose[:3])
+        low, high = np.minimum(self._low, pose[:3]), np.maximum(self._high, pose[:3])
         clamped = np.append(np.clip(asked[:3], low, high), asked[3])
         return clamped, tuple(
             Reason(
