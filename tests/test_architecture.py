@@ -48,6 +48,14 @@ def test_help_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_robot_io_needs_neither_torch_nor_datasets_nor_simulators(root: Path) -> None:
+    modules = [f"vla_robot_io.{path.stem}" for path in (root / "robot_io" / "vla_robot_io").glob("[a-z]*.py")]
+    heavy = ["torch", "zarr", "gymnasium", "vla_datasets", "vla_sim"]
+    code = f"import sys, {', '.join(modules)}; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 # --------------------------------------------------------------------------- names and places
 
 

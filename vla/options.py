@@ -198,7 +198,7 @@ def _type_name(kind: Any) -> str:
         return f"[{_type_name(typing.get_args(kind)[0])}, ...]"
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return " | ".join(_choices(kind))
-    return getattr(kind, "__name__", str(kind))
+    return "path" if kind is Path else getattr(kind, "__name__", str(kind))
 
 
 def _choices(kind: type[enum.Enum]) -> list[str]:
