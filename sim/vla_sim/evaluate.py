@@ -71,7 +71,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
     with _pool(config, [main_run, *controls]) as pool, evaluation_progress() as progress:
         results, calls = _carry_out(main_run, pool, progress)
         episodes_s = time.monotonic() - begin
-        controlled = {run: _carry_out(run, pool, progress)[0] for run in controls}
+        controlled = [(run, _carry_out(run, pool, progress)[0]) for run in controls]
         single_calls = [
             c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
         ]
@@ -81,7 +81,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
         "suite": config.suite,
         "seed": config.seed,
         **scores(results),
-        "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled.items()},
+        "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled},
         "latency_ms": latency(single_calls),
         "latency_batched_ms": latency(calls),
         "videos": [_video(outcome.result) for outcome in again if outcome.film is not None],
@@ -89,6 +89,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
             "n": len(again),
             "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
         },
+        "workers": pool.count,
         "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
         "versions": provenance.versions(),
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},

@@ -53,7 +53,7 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
     Args:
         films: MP4s by file name, as `report["videos"]` lists them.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["percent"] = _percent
     environment.filters["words"] = lambda name: name.replace("_", " ")
     environment.globals["milliseconds"] = _milliseconds
@@ -127,7 +127,7 @@ def _percent(share: float) -> str:
 
 
 def _milliseconds(duration: float | None) -> str:
-    return "-" if duration is None else f"{duration:.1f} ms"
+    return "-" if duration is None else f"{duration:.3g} ms"
 
 
 def _data_uri(film: bytes) -> str:

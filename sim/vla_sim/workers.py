@@ -41,16 +41,16 @@ class WorkerPool:
             make_runner: called once in each worker; importable by name, or a partial of what is.
         """
         self._make_runner = make_runner
-        self._count = workers
+        self.count = workers
         self._workers: list[_Worker] = []
         self._local: JobRunner | None = None
 
     def __enter__(self) -> Self:
-        if self._count == 1:
+        if self.count == 1:
             _use_one_thread()
             self._local = self._make_runner()
         else:
-            self._workers = [_Worker(self._make_runner) for _ in range(self._count)]
+            self._workers = [_Worker(self._make_runner) for _ in range(self.count)]
         return self
 
     def __exit__(
