@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -102,8 +103,8 @@ def check_observation(observation: Observation, embodiment: Embodiment) -> None:
             f"proprioception of {embodiment.name} is float32 ({embodiment.state_dim},), got {state.dtype} {state.shape}"
         )
     if not np.isfinite(state).all():
-        names = [field.name for field, value in zip(embodiment.proprioception, state, strict=True) if value != value]
-        raise ObservationError(f"proprioception of {embodiment.name} is not finite: {', '.join(names) or 'infinite'}")
+        names = itertools.compress((field.name for field in embodiment.proprioception), ~np.isfinite(state))
+        raise ObservationError(f"proprioception of {embodiment.name} is not finite: {', '.join(names)}")
 
 
 def check_chunk(chunk: ActionChunk, embodiment: Embodiment, horizon: int) -> None:
@@ -116,7 +117,8 @@ def check_chunk(chunk: ActionChunk, embodiment: Embodiment, horizon: int) -> Non
     if chunk.actions.shape != expected or chunk.actions.dtype != np.float32:
         raise ActionError(f"expected a float32 {expected} chunk, got {chunk.actions.dtype} {chunk.actions.shape}")
     if not np.isfinite(chunk.actions).all():
-        raise ActionError("the action chunk is not finite")
+        step, field = np.argwhere(~np.isfinite(chunk.actions))[0]
+        raise ActionError(f"the action chunk is not finite: '{embodiment.action[field].name}' at step {step}")
 
 
 # --------------------------------------------------------------------------- who does it

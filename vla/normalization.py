@@ -30,6 +30,8 @@ LEVELS = (0.01, 0.99)
 FLOOR_OF_RANGE = 1e-4
 """A field that moves less than this part of its physical range is taken for constant: 8 µm of a ± 40 mm step."""
 
+_ARRAYS = ("mean", "deviation", "low", "high", "quantiles")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distribution:
@@ -82,7 +84,7 @@ class Statistics:
     """One a field; what makes `merge` exact. Absent after JSON."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check(self.names, self.count, self.levels, {name: getattr(self, name) for name in _ARRAYS})
 
     @property
     def width(self) -> int:
@@ -209,18 +211,14 @@ class Statistics:
             got = f"{tree.get('format')} {tree.get('version')}"
             raise StatisticsError(f"expected {FORMAT} {VERSION}, got {got}")
         try:
-            return Statistics(
-                names=tuple(map(str, tree["names"])),
-                count=int(tree["count"]),
-                mean=np.array(tree["mean"], np.float64),
-                deviation=np.array(tree["deviation"], np.float64),
-                low=np.array(tree["low"], np.float64),
-                high=np.array(tree["high"], np.float64),
-                levels=tuple(map(float, tree["levels"])),
-                quantiles=np.array(tree["quantiles"], np.float64),
-            )
+            arrays = {name: np.array(tree[name], np.float64) for name in _ARRAYS}
+            names, levels = tuple(map(str, tree["names"])), tuple(map(float, tree["levels"]))
+            count = int(tree["count"])
         except (KeyError, TypeError, ValueError) as error:
             raise StatisticsError(f"the statistics are incomplete or malformed: {error}") from None
+        _check(names, count, levels, arrays)
+        mean, deviation, low, high, quantiles = arrays.values()
+        return Statistics(names, count, mean, deviation, low, high, levels, quantiles)
 
 
 class Scheme(enum.Enum):
@@ -304,18 +302,19 @@ def _around(position: float) -> tuple[int, int]:
 # --------------------------------------------------------------------------- checks
 
 
-def _check(statistics: Statistics) -> None:
-    width = statistics.width
-    if statistics.count < 1 or width < 1:
-        raise StatisticsError(f"statistics need a vector of a field at least, got {statistics.count} of {width}")
-    arrays = {name: getattr(statistics, name) for name in ("mean", "deviation", "low", "high", "quantiles")}
+def _check(
+    names: Sequence[str], count: int, levels: Sequence[float], arrays: Mapping[str, Float64[np.ndarray, ...]]
+) -> None:
+    width = len(names)
+    if count < 1 or width < 1:
+        raise StatisticsError(f"statistics need one vector of one field at least, got {count} of {width}")
     for name, values in arrays.items():
-        shape = (len(statistics.levels), width) if name == "quantiles" else (width,)
+        shape = (len(levels), width) if name == "quantiles" else (width,)
         if values.shape != shape:
             raise StatisticsError(f"'{name}' of the statistics should have shape {shape}, got {values.shape}")
         if not np.isfinite(values).all():
             bad = ~np.isfinite(np.atleast_2d(values)).all(axis=0)
-            raise StatisticsError(f"'{name}' of the statistics is not finite: {_named(statistics.names, bad)}")
+            raise StatisticsError(f"'{name}' of the statistics is not finite: {_named(names, bad)}")
 
 
 def _check_values(fields: np.ndarray, names: tuple[str, ...]) -> None:
