@@ -14,6 +14,8 @@ from benchmarks.machine import machine
 from vla.errors import VlaError, unknown
 
 BENCHMARKS = {
+    "decoding": "benchmarks.decoding",
+    "reading": "benchmarks.reading",
     "rendering": "benchmarks.rendering",
 }
 RESULTS = Path(__file__).parent / "results"
