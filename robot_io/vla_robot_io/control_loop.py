@@ -81,7 +81,6 @@ class ArmEnvironment:
         control: ControlConfig | None = None,
         *,
         duration_s: float = 20.0,
-        on_step: Callable[[StepReport], None] | None = None,
     ) -> None:
         """Check that robot, envelope and configuration fit each other; the arm is not touched.
 
@@ -91,7 +90,6 @@ class ArmEnvironment:
             envelope: box and floor are required.
             control: defaults if not given.
             duration_s: how long an episode lasts.
-            on_step: told of every control step, those that end in an error too.
 
         Raises:
             ConfigError: naming what does not fit.
@@ -100,7 +98,8 @@ class ArmEnvironment:
         self._clock = clock
         self._control = control or ControlConfig()
         self._duration_s = duration_s
-        self._on_step = on_step
+        self.on_step: Callable[[StepReport], None] | None = None
+        """Told of every control step, those that end in an error too."""
         _check_control(self._control, duration_s)
         _check_cameras(robot)
         self._num_commands = commands_per_step(robot)
@@ -129,6 +128,16 @@ class ArmEnvironment:
     @property
     def mode(self) -> ArmMode:
         return self._arm.mode
+
+    @property
+    def fault(self) -> str | None:
+        """The last fault that was latched or met, since this was made."""
+        return self._arm.last_fault
+
+    @property
+    def knows_success(self) -> bool:
+        """Whether someone tells when the task is done."""
+        return self._robot.is_done is not None
 
     # ------------------------------------------------------------------ an episode
 
@@ -282,7 +291,7 @@ class ArmEnvironment:
         overruns: int,
     ) -> None:
         reasons, notes = self._arm.take_reasons()
-        if self._on_step is not None:
+        if self.on_step is not None:
             report = StepReport(
                 index=self._index,
                 observed_s=self._observed_s,
@@ -295,7 +304,7 @@ class ArmEnvironment:
                 notes=notes,
                 overruns=overruns,
             )
-            self._on_step(report)
+            self.on_step(report)
 
 
 def commands_per_step(robot: Robot) -> int:

@@ -62,6 +62,8 @@ class GuardedArm:
         self._sequence = 0
         self._refused_at_s: tuple[float, ...] = ()
         self._is_trusted = False
+        self.last_fault: str | None = None
+        """The last fault that was latched here, or that the arm told of."""
         self._reasons: list[Reason] = []
         self._notes: list[str] = []
 
@@ -126,6 +128,7 @@ class GuardedArm:
 
     def fault(self, text: str) -> ArmFault:
         """Latch a fault, and give the error to raise."""
+        self.last_fault = text
         if self._arm.mode is not ArmMode.DISCONNECTED:
             self._arm.fault(text)
         return ArmFault(text)
@@ -151,6 +154,7 @@ class GuardedArm:
             raise self.fault(f"{self._arm.spec.name} cannot be read: {error}") from error
         age_s = self._watch.look(state, self._clock.now())
         if state.mode is ArmMode.FAULT:
+            self.last_fault = self.last_fault or state.fault
             raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
         self._is_trusted = age_s <= self._config.stale_hold_s
         if not self._is_trusted:

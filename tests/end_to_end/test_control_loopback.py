@@ -44,7 +44,9 @@ def loop(
     clock = VirtualClock()
     reports: list[StepReport] = []
     made = loopback_robot(clock, embodiment, **robot)  # type: ignore[arg-type]
-    return ArmEnvironment(made, clock, box, duration_s=duration_s, on_step=reports.append), clock, reports
+    environment = ArmEnvironment(made, clock, box, duration_s=duration_s)
+    environment.on_step = reports.append
+    return environment, clock, reports
 
 
 def test_the_rollout_loop_of_simulation_drives_an_arm() -> None:

@@ -30,7 +30,8 @@ class Lab:
         self.clock = VirtualClock(100.0)
         self.robot = wrap(loopback_robot(self.clock, TABLETOP_PANDA, **faults))  # type: ignore[arg-type]
         self.reports: list[StepReport] = []
-        self.environment = ArmEnvironment(self.robot, self.clock, BOX, on_step=self.reports.append)
+        self.environment = ArmEnvironment(self.robot, self.clock, BOX)
+        self.environment.on_step = self.reports.append
 
     @property
     def mode(self) -> ArmMode:
@@ -337,7 +338,8 @@ def test_ten_late_commands_in_a_row_hold() -> None:
     clock = Sluggish()
     robot = loopback_robot(clock, TABLETOP_PANDA)
     reports: list[StepReport] = []
-    environment = ArmEnvironment(robot, clock, BOX, on_step=reports.append)
+    environment = ArmEnvironment(robot, clock, BOX)
+    environment.on_step = reports.append
     environment.reset(SPEC)
     clock.extra_s = 0.015
     for _ in range(2):

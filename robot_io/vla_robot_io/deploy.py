@@ -1,0 +1,166 @@
+"""`vla deploy`: a policy on an arm, behind the safety envelope. Not safety-rated.
+
+    policy ─┐                                       ┌─► log.jsonl, video.mp4
+    robot  ─┴─► preview, warm up ─► rollout loop ───┴─► hold ─► run.json
+
+The arm is previewed without torque while the policy warms up. However a run ends, whether in time, by a fault, by
+an exception or by Ctrl-C, the arm is held first and the files are closed after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+import vla
+from vla import cli
+from vla.clock import RealClock, VirtualClock
+from vla.embodiment import require_same_embodiment
+from vla.errors import ConfigError, unknown
+from vla.interfaces import Clock, Robot
+from vla_policies.chunking import ExecutionConfig, check_execution
+from vla_policies.loading import checkpoint_hash, load_policy
+from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
+from vla_robot_io.dry_run import DryRunArm
+from vla_robot_io.limits import EnvelopeConfig
+from vla_robot_io.live_run import LiveRun, Task
+from vla_robot_io.reasons import NOT_SAFETY_RATED
+from vla_robot_io.recording import RunRecorder
+
+ROBOTS = "vla.robots"
+"""The entry-point group in which robots are found."""
+
+
+class ClockKind(enum.Enum):
+    """By which time the loop goes."""
+
+    REAL = "real"
+    """The host's monotonic clock."""
+    VIRTUAL = "virtual"
+    """As fast as the simulated robot can be computed; nothing for hardware."""
+
+
+@dataclasses.dataclass
+class DeployConfig:
+    """Run a policy on an arm, behind the safety envelope, and write DIR/run.json, log.jsonl and video.mp4.
+
+    Nothing here is safety-rated: this software can lower the odds of a bad motion, it cannot prevent one. Keep the
+    arm's own emergency stop in your hand, and people out of its reach. Ctrl-C holds the arm, then closes the files.
+    """
+
+    policy: str
+    """Who acts: pretrained, a checkpoint's folder, zero, random, replay:STORE, ..."""
+    driver: str
+    """The robot, by its entry point in the group `vla.robots`; `robot=virtual` sets it, `robot=custom` asks for it."""
+    instruction: str
+    """What to do, in words."""
+    out: Path
+    """Folder for what comes of it; it must not hold a run already."""
+    seconds: float = 20.0
+    """How long the arm may act, s."""
+    seed: int = 0
+    """Of the policy, and of the scene if the robot is simulated."""
+    dry_run: bool = False
+    """Read, predict and judge, and send nothing to the arm."""
+    clock: ClockKind = ClockKind.REAL
+    """By which time the loop goes; `virtual` is for simulated robots."""
+    film: bool = True
+    """Write video.mp4."""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What else the robot's driver wants to know: `options={task: reach}`."""
+    execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
+    """How action chunks are carried out."""
+    envelope: EnvelopeConfig = dataclasses.field(default_factory=lambda: OmegaConf.structured(EnvelopeConfig))
+    """What the arm may be asked for; box and floor are required, and each `robot=...` has its own."""
+    control: ControlConfig = dataclasses.field(default_factory=ControlConfig)
+    """When the loop stops trusting what it reads."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run `vla deploy`."""
+    return cli.run("deploy", DeployConfig, deploy, arguments)
+
+
+def deploy(config: DeployConfig) -> int:
+    """Run the policy on the arm and write what came of it; the exit status.
+
+    Raises:
+        ConfigError: if a name or number of the configuration does not fit.
+        CheckpointError, EmbodimentMismatch: if the policy cannot be loaded for this robot.
+    """
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold yellow]{NOT_SAFETY_RATED}[/]")
+    clock = RealClock() if config.clock is ClockKind.REAL else VirtualClock()
+    robot = make_robot(config, clock)
+    policy = load_policy(config.policy, robot.embodiment, batch_size=1)
+    require_same_embodiment(
+        robot.embodiment,
+        policy.embodiment,
+        expected_name=f"robot '{config.driver}'",
+        got_name=f"policy '{config.policy}'",
+    )
+    check_execution(config.execution, policy.horizon)
+    if config.dry_run:
+        robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
+    environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)
+    frames_per_second = robot.embodiment.control_hz if config.film else None
+    recorder = RunRecorder(config.out, _header(config, robot), frames_per_second)
+    task = Task(config.instruction, config.seed, config.seconds)
+    run = LiveRun(environment, policy, clock, recorder, task, config.execution, console)
+    return run.run(_header(config, robot))
+
+
+def make_robot(config: DeployConfig, clock: Clock) -> Robot:
+    """The robot that a driver's entry point makes.
+
+    Raises:
+        ConfigError: if there is no such entry point, or it does not know an option.
+    """
+    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group=ROBOTS)}
+    if config.driver not in entries:
+        raise unknown("driver", config.driver, entries)
+    reserved = {"clock", "instruction", "seed"} & set(config.options)
+    if reserved:
+        raise ConfigError(f"options={{{min(reserved)}: ...}} has a key of its own: give {min(reserved)}=...")
+    make = entries[config.driver].load()
+    return make(clock, instruction=config.instruction, seed=config.seed, **config.options)
+
+
+def _header(config: DeployConfig, robot: Robot) -> dict[str, Any]:
+    """What a run is, before it begins: the first line of its log, and the first part of its summary."""
+    resolved = cli.resolved(config)
+    return {
+        "warning": NOT_SAFETY_RATED,
+        "instruction": config.instruction,
+        "policy": config.policy,
+        "robot": config.driver,
+        "arm": robot.arm.spec.name,
+        "seed": config.seed,
+        "clock": config.clock.value,
+        "dry_run": config.dry_run,
+        "versions": versions(),
+        "hashes": {
+            "checkpoint": checkpoint_hash(config.policy),
+            "config": cli.config_hash(resolved),
+            "embodiment": robot.embodiment.fingerprint,
+        },
+        "config": resolved,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of this project, of Python, and of the libraries that move an arm; `None` for what is not installed."""
+    found: dict[str, str | None] = {"vla": vla.__version__, "python": platform.python_version()}
+    for name in ("numpy", "mink", "mujoco", "torch"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,133 @@
+"""What a run leaves behind, each file whole or absent.
+
+    DIR/log.jsonl   a header, then a line for each chunk, control step and event, in order
+    DIR/video.mp4   the cameras side by side, a frame a control step
+    DIR/run.json    the summary; written last, so that its presence says that the run was closed in order
+
+Until a run is closed its files are called `*.partial`; those of a run that was killed stay so.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from vla.errors import ConfigError
+from vla.files import write_atomically
+from vla_robot_io.envelope import Setpoint
+
+FILM_HEIGHT = 240
+"""px; each camera is enlarged to it, pixel by pixel"""
+_FILM_OPTIONS = {"preset": "ultrafast", "crf": "23", "threads": "1"}
+
+
+class RunRecorder:
+    """The files of one run in the making."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], frames_per_second: float | None) -> None:
+        """Begin them.
+
+        Args:
+            folder: made if it is not there.
+            header: the log's first line.
+            frames_per_second: of the video; none is made if not given.
+
+        Raises:
+            ConfigError: if the folder holds a run already, or cannot be made.
+        """
+        self._folder = folder
+        if (folder / "run.json").exists():
+            raise ConfigError(f"{folder} holds a run already ({folder / 'run.json'}): choose another out=DIR")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"out={folder} cannot be made: {error.strerror}") from error
+        self._log = open(folder / "log.jsonl.partial", "w", encoding="utf-8")  # noqa: SIM115
+        self._film = None if frames_per_second is None else _Film(folder / "video.mp4.partial", frames_per_second)
+        self.log("header", **header)
+
+    def log(self, kind: str, **values: Any) -> None:
+        """Append one line."""
+        self._log.write(json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n")
+        self._log.flush()
+
+    def film(self, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
+        """Append one frame: these pictures side by side, in their order."""
+        if self._film is not None:
+            self._film.add(side_by_side(images))
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Close and name the files; the summary last."""
+        self._log.flush()
+        os.fsync(self._log.fileno())
+        self._log.close()
+        os.replace(self._folder / "log.jsonl.partial", self._folder / "log.jsonl")
+        if self._film is not None:
+            self._film.close()
+            os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
+        text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
+        write_atomically(self._folder / "run.json", text)
+
+
+def side_by_side(images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> UInt8[np.ndarray, "tall wide 3"]:
+    """Every picture enlarged or reduced to `FILM_HEIGHT`, next to each other."""
+    scaled = []
+    for image in images.values():
+        height, width = image.shape[:2]
+        wide = 2 * max(1, round(width * FILM_HEIGHT / height / 2))
+        scaled.append(cv2.resize(image, (wide, FILM_HEIGHT), interpolation=cv2.INTER_NEAREST))
+    return np.concatenate(scaled, axis=1)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it; numbers that are not finite become words."""
+    match value:
+        case float() | np.floating():
+            return float(value) if math.isfinite(value) else str(value)
+        case np.ndarray():
+            return plain(value.tolist())
+        case np.integer():
+            return int(value)
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case enum.Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case Setpoint():
+            return {"positions": plain(value.positions), "gripper_m": value.gripper_m}
+        case _:
+            return value
+
+
+class _Film:
+    """H.264, 4:2:0, written as frames come."""
+
+    def __init__(self, path: Path, frames_per_second: float) -> None:
+        self._container = av.open(str(path), "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", rate=round(frames_per_second), options=_FILM_OPTIONS)
+        self._stream.pix_fmt = "yuv420p"
+        self._is_sized = False
+
+    def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        if not self._is_sized:
+            self._stream.height, self._stream.width = frame.shape[:2]
+            self._is_sized = True
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+
+    def close(self) -> None:
+        if self._is_sized:
+            self._container.mux(self._stream.encode())
+        self._container.close()
