@@ -15,7 +15,7 @@ Region = tuple[float, float, float, float]
 """x low, x high, y low, y high: m."""
 
 TABLE: Region = (0.37, 0.65, -0.20, 0.20)
-RADIUS_M = {Kind.BLOCK: 0.046, Kind.PAD: 0.058, Kind.BOWL: 0.070, Kind.BUTTON: 0.050, Kind.DRAWER: 0.0}
+RADIUS_M = {Kind.BLOCK: 0.046, Kind.PAD: 0.058, Kind.BOWL: 0.082, Kind.BUTTON: 0.050, Kind.DRAWER: 0.0}
 """The circle that a thing claims: a block's leaves room for open fingers around it."""
 MAX_YAW_RAD = {Kind.BLOCK: 0.35, Kind.PAD: 0.0, Kind.BOWL: 0.0, Kind.BUTTON: 0.0, Kind.DRAWER: 0.0}
 _MAX_TRIES = 2000

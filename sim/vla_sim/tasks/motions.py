@@ -87,20 +87,12 @@ def carry(world: World, block: str, place: Float64[np.ndarray, " xyz"]) -> Float
 def bring(
     world: World, block: str, place: Float64[np.ndarray, " xyz"], is_there: bool
 ) -> Float32[np.ndarray, " action_dim"]:
-    """The step of taking a block to a place; once it is there, of letting go and leaving upwards."""
-    if is_there and not (is_held(world, block) and world.position(block)[2] > place[2] + TOLERANCE_M):
-        return leave(world)
+    """The step of taking a block to a place, its middle; once it is there and let go, of leaving upwards."""
     if is_held(world, block):
         return carry(world, block, place)
+    if is_there:
+        return move(world, world.commanded()[:3] + up(MAX_STEP_M), OPEN)
     return grasp(world, block)
-
-
-def leave(world: World) -> Float32[np.ndarray, " action_dim"]:
-    """Open, then up."""
-    pose = world.commanded()
-    if world.opening_m() < GRIPPED_M:
-        return move(world, pose[:3], OPEN)
-    return move(world, pose[:3] + up(MAX_STEP_M), OPEN)
 
 
 def grasp_point(world: World, block: str) -> Float64[np.ndarray, " xyz"]:

@@ -23,6 +23,7 @@ from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     COLOURS,
     HANDLE_OFFSET_M,
+    LEASH,
     WORKSPACE_HIGH,
     WORKSPACE_LOW,
     Kind,
@@ -100,23 +101,36 @@ class MujocoWorld:
     # ------------------------------------------------------------------ acting
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
-        applied = self._limited(action)
-        wanted = self._commanded + applied[:4]
-        pose = np.clip(wanted, WORKSPACE_LOW, WORKSPACE_HIGH)
-        applied[:4] = np.where(pose == wanted, applied[:4], pose - self._commanded)
-        self._commanded = pose
-        begin = self._commanded_joints
-        goal = self._kinematics.inverse(pose, begin)
-        end = begin + np.clip(goal - begin, -self._max_joint_step, self._max_joint_step)
-        self._commanded_joints = end
-        self._drive(begin, end, float(applied[4]))
+        asked = self._limited(action)
+        applied, joints = self._reachable(asked)
+        self._commanded = self._commanded + applied[:4]
+        begin, self._commanded_joints = self._commanded_joints, joints
+        self._drive(begin, joints, float(applied[4]))
         return applied.astype(np.float32)
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float64[np.ndarray, " action_dim"]:
+        """The action within the embodiment's limits, the workspace and the leash."""
         if action.shape != (self._embodiment.action_dim,) or not np.isfinite(action).all():
             raise ActionError(f"expected {self._embodiment.action_dim} finite numbers as an action, got {action}")
         low, high = self._embodiment.action_low, self._embodiment.action_high
-        return np.clip(action, low, high).astype(np.float64)
+        limited = np.clip(action, low, high).astype(np.float64)
+        wanted, measured = self._commanded + limited[:4], self.end_effector()
+        pose = np.clip(wanted, measured - LEASH, measured + LEASH).clip(WORKSPACE_LOW, WORKSPACE_HIGH)
+        limited[:4] = np.where(pose == wanted, limited[:4], pose - self._commanded)
+        return limited
+
+    def _reachable(
+        self, action: Float64[np.ndarray, " action_dim"]
+    ) -> tuple[Float64[np.ndarray, " action_dim"], Float64[np.ndarray, " joints"]]:
+        """The action and its joint positions, the motion shortened until no joint exceeds its speed."""
+        begin = self._commanded_joints
+        joints = self._kinematics.inverse(self._commanded + action[:4], begin)
+        excess = float((np.abs(joints - begin) / self._max_joint_step).max())
+        if excess <= 1.0:
+            return action, joints
+        shortened = np.append(action[:4] / (1.02 * excess), action[4])
+        joints = self._kinematics.inverse(self._commanded + shortened[:4], begin)
+        return shortened, begin + np.clip(joints - begin, -self._max_joint_step, self._max_joint_step)
 
     def _drive(self, begin: np.ndarray, end: np.ndarray, gripper: float) -> None:
         model, data = self._model, self._data

@@ -41,9 +41,11 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 CAPACITY: dict[Kind, int] = {Kind.BLOCK: 4, Kind.PAD: 3, Kind.BOWL: 2, Kind.BUTTON: 2, Kind.DRAWER: 1}
 """How many of each kind a scene can hold."""
 
-WORKSPACE_LOW = np.array([0.32, -0.26, 0.012, -1.57])
-WORKSPACE_HIGH = np.array([0.70, 0.26, 0.30, 1.57])
+WORKSPACE_LOW = np.array([0.31, -0.28, 0.012, -1.2])
+WORKSPACE_HIGH = np.array([0.70, 0.28, 0.30, 1.2])
 """The box that the commanded pose (x, y, z, yaw) stays in: m, m, m, rad."""
+LEASH = np.array([0.05, 0.05, 0.05, 0.3])
+"""How far the commanded pose may be ahead of the measured one, when something is in the way: m, m, m, rad."""
 
 BLOCK_SIZE_M = 0.044
 PAD_SIZE_M = 0.09

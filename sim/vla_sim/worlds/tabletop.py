@@ -38,8 +38,8 @@ BLOCK_FRICTION = (0.4, 0.005, 0.0001)
 """Sliding, torsional, rolling. At 1.5 a pushed block tips over; the fingers bring their own, higher friction."""
 
 SCENE_CAMERA_FOVY_RAD = math.radians(30)
-SCENE_CAMERA_POSITION = np.array([1.07, 0.0, 0.76])
-SCENE_CAMERA_TARGET = np.array([0.48, 0.0, 0.02])
+SCENE_CAMERA_POSITION = np.array([1.137, 0.302, 0.672])
+SCENE_CAMERA_TARGET = np.array([0.49, 0.0, 0.03])
 
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
@@ -85,7 +85,7 @@ def _surroundings(spec: mujoco.MjSpec) -> None:
     direction = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     world.add_light(type=direction, dir=[-0.35, 0.3, -0.9], pos=[0, 0, 2], diffuse=[0.5] * 3, specular=[0.08] * 3)
     world.add_geom(
-        name="table", type=_BOX, size=[0.45, 0.6, 0.02], pos=[0.4, 0, -0.02], rgba=TABLE_RGBA, friction=BLOCK_FRICTION
+        name="table", type=_BOX, size=[0.75, 0.9, 0.02], pos=[0.4, 0, -0.02], rgba=TABLE_RGBA, friction=BLOCK_FRICTION
     )
     backward = SCENE_CAMERA_POSITION - SCENE_CAMERA_TARGET
     backward /= np.linalg.norm(backward)
