@@ -38,7 +38,7 @@ BLOCK_FRICTION = (0.4, 0.005, 0.0001)
 """Sliding, torsional, rolling. At 1.5 a pushed block tips over; the fingers bring their own, higher friction."""
 
 SCENE_CAMERA_FOVY_RAD = math.radians(30)
-SCENE_CAMERA_POSITION = np.array([1.137, 0.302, 0.672])
+SCENE_CAMERA_POSITION = np.array([1.076, 0.273, 0.612])
 SCENE_CAMERA_TARGET = np.array([0.49, 0.0, 0.03])
 
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
