@@ -8,6 +8,7 @@ An episode's outcome depends on its spec and the policy alone: not on `workers`,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -26,7 +27,7 @@ from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.scores import latency, scores
-from vla_sim.workers import WorkerPool
+from vla_sim.workers import Pool, worker_pool
 
 EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
 
@@ -89,7 +90,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
             "n": len(again),
             "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
         },
-        "workers": pool.count,
+        "workers": pool.workers,
         "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
         "versions": provenance.versions(),
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
@@ -104,20 +105,20 @@ def evaluate(config: EvalConfig) -> Evaluation:
 # --------------------------------------------------------------------------- doing it
 
 
-def _pool(config: EvalConfig, runs: Sequence[Run]) -> WorkerPool:
+def _pool(config: EvalConfig, runs: Sequence[Run]) -> contextlib.AbstractContextManager[Pool]:
     most = max(len(run.specs) for run in runs)
     workers = min(config.workers or os.cpu_count() or 1, most)
     batch = min(config.batch, -(-most // workers))
-    return WorkerPool(functools.partial(_make_runner, batch), workers)
+    return worker_pool(functools.partial(make_runner, batch), workers)
 
 
-def _make_runner(batch: int) -> JobRunner:
+def make_runner(batch: int) -> JobRunner:
     """What a worker process works with."""
     environments = [TabletopEnvironment() for _ in range(batch)]
     return JobRunner(environments, lambda name, batch_size: make_policy(name, environments, batch_size))
 
 
-def _carry_out(run: Run, pool: WorkerPool, progress: Progress) -> tuple[list[RolloutResult], list[PredictCall]]:
+def _carry_out(run: Run, pool: Pool, progress: Progress) -> tuple[list[RolloutResult], list[PredictCall]]:
     """The results of a run, in the order of its specs, and its predict calls."""
     messages = list(
         count_outcomes(pool.run(Job(run.policy, run.execution), run.specs), run.name, len(run.specs), progress)
@@ -127,7 +128,7 @@ def _carry_out(run: Run, pool: WorkerPool, progress: Progress) -> tuple[list[Rol
 
 
 def _film(
-    config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: WorkerPool, progress: Progress
+    config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: Pool, progress: Progress
 ) -> list[Outcome]:
     """Some episodes once more, filmed; outcomes in the order of the main run, with its indices."""
     indices = worth_filming(results, config.videos, config.failure_videos)

@@ -18,6 +18,7 @@ from vla_sim.environment import TabletopEnvironment
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.oracle import ScriptedPolicy
 from vla_sim.tasks import SUITES, TASKS
+from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
 SCRIPTED = "scripted"
 FIRST_UNSEEN_SEED = 1_000_000
@@ -105,7 +106,7 @@ def check_config(config: EvalConfig) -> list[Run]:
         value = getattr(config, name)
         if value is not None and value < lowest:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
-    check_film(config.film)
+    check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
     if config.out.exists() and not config.out.is_dir():
         raise ConfigError(f"out={config.out} is a file: name a folder")
     runs = planned_runs(config)

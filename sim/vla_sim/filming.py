@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vla.errors import ConfigError
-from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
 _HOLD_S = 0.6
 """How long the last frame stands, so that the end can be seen."""
@@ -30,13 +29,17 @@ class FilmConfig:
     """Constant rate factor of H.264: 18 looks lossless, each 6 more halve the size."""
 
 
-def check_film(config: FilmConfig) -> None:
+def check_film(config: FilmConfig, max_height: int, max_width: int) -> None:
     """Return if a video can be made like this.
+
+    Args:
+        max_height: of a picture of the world, px.
+        max_width: the same.
 
     Raises:
         ConfigError: if it cannot.
     """
-    for name, size, limit in (("height", config.height, MAX_HEIGHT), ("width", config.width, MAX_WIDTH)):
+    for name, size, limit in (("height", config.height, max_height), ("width", config.width, max_width)):
         if size % 2 or not 2 <= size <= limit:
             raise ConfigError(f"film.{name} is even and at most {limit} px, got {size}")
     if not 0.1 <= config.speed <= 10:

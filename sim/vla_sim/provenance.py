@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import vla
@@ -21,11 +22,9 @@ def versions() -> dict[str, str | None]:
 
 
 def hardware() -> dict[str, str | int | None]:
-    """The processor, its cores, and the GPU if torch sees one."""
-    # Loads torch; by now a policy has most likely done so.
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    """The processor, its cores, and the GPU if torch was at work and sees one."""
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {"cpu": _processor(), "cores": os.cpu_count(), "gpu": gpu, "system": platform.platform()}
 
 

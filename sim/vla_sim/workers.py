@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
-from typing import Self
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,51 +32,83 @@ from vla_sim.jobs import Job, JobRunner, LatencyJob, Message, Outcome
 type RunnerMaker = Callable[[], JobRunner]
 
 
-class WorkerPool:
-    """Processes that do jobs; with one worker, this process does them itself. Use it as a context manager."""
+@runtime_checkable
+class Pool(Protocol):
+    """Does one job after the other."""
 
-    def __init__(self, make_runner: RunnerMaker, workers: int) -> None:
-        """Prepare, without starting a process yet.
-
-        Args:
-            make_runner: called once in each worker; importable by name, or a partial of what is.
-        """
-        self._make_runner = make_runner
-        self.count = workers
-        self._workers: list[_Worker] = []
-        self._local: JobRunner | None = None
-
-    def __enter__(self) -> Self:
-        if self.count == 1:
-            _use_one_thread()
-            self._local = self._make_runner()
-        else:
-            self._workers = [_Worker(self._make_runner) for _ in range(self.count)]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._local is not None:
-            self._local.close()
-        for worker in self._workers:
-            worker.stop(politely=kind is None)
+    @property
+    def workers(self) -> int:
+        """How many processes compute."""
+        ...
 
     def run(self, job: Job | LatencyJob, specs: Sequence[EpisodeSpec]) -> Iterator[Message]:
-        """Outcomes and predict calls as they come, in no fixed order; one outcome for each spec of a `Job`.
+        """Outcomes and predict calls as they come, in no fixed order; one outcome for each spec of a `Job`."""
+        ...
 
-        The episodes of a worker that dies end in an error; the others go on.
+
+@contextlib.contextmanager
+def worker_pool(make_runner: RunnerMaker, workers: int) -> Iterator[Pool]:
+    """Processes that do jobs, until the context is left; with one worker, this process does them itself.
+
+    Args:
+        make_runner: called once in each worker; importable by name, or a partial of what is.
+    """
+    if workers == 1:
+        _use_one_thread()
+        with contextlib.closing(make_runner()) as runner:
+            yield LocalPool(runner)
+        return
+    pool = ProcessPool(make_runner, workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.kill()
+        raise
+    pool.close()
+
+
+class LocalPool:
+    """This process alone."""
+
+    workers = 1
+
+    def __init__(self, runner: JobRunner) -> None:
+        self._runner = runner
+
+    def run(self, job: Job | LatencyJob, specs: Sequence[EpisodeSpec]) -> Iterator[Message]:
+        return self._runner.run(job, enumerate(specs))
+
+
+class ProcessPool:
+    """Spawned processes."""
+
+    def __init__(self, make_runner: RunnerMaker, workers: int) -> None:
+        self._workers = [_Worker(make_runner) for _ in range(workers)]
+
+    @property
+    def workers(self) -> int:
+        return sum(worker.is_alive for worker in self._workers)
+
+    def run(self, job: Job | LatencyJob, specs: Sequence[EpisodeSpec]) -> Iterator[Message]:
+        """See `Pool.run`. The episodes of a worker that dies end in an error; the others go on.
 
         Raises:
             VlaError: as the worker raised it, outside of an episode.
             RuntimeError: if a worker failed otherwise, with its traceback.
         """
-        if self._local is not None:
-            yield from self._local.run(job, enumerate(specs))
-            return
         living = [worker for worker in self._workers if worker.is_alive]
         # A latency is measured while nobody else computes.
-        yield from _Dispatch(living[:1] if isinstance(job, LatencyJob) else living, job, specs).messages()
+        return _Dispatch(living[:1] if isinstance(job, LatencyJob) else living, job, specs).messages()
+
+    def close(self) -> None:
+        """Let the workers end."""
+        for worker in self._workers:
+            worker.hang_up()
+
+    def kill(self) -> None:
+        """End the workers, whatever they do."""
+        for worker in self._workers:
+            worker.kill()
 
 
 class _Dispatch:
@@ -154,11 +187,13 @@ class _Worker:
         self._process.join()
         return self._process.exitcode
 
-    def stop(self, *, politely: bool) -> None:
+    def hang_up(self) -> None:
         self.connection.close()
-        if not politely:
-            self._process.terminate()
         self._process.join()
+
+    def kill(self) -> None:
+        self._process.terminate()
+        self.hang_up()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +243,6 @@ def _asked_for(connection: Connection) -> Iterator[tuple[int, EpisodeSpec]]:
 
 def _use_one_thread() -> None:
     """One thread a process: workers share the cores, and sums are taken in the same order everywhere."""
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
