@@ -36,16 +36,19 @@ def commit_folder(destination: Path, files: Mapping[str, bytes], *, staging_in: 
     """
     with _staging_folder(staging_in) as staging:
         for name, content in files.items():
-            _write_durably(staging / name, content)
-        for folder in {path.parent for path in map(staging.joinpath, files)} | {staging}:
-            _sync_folder(folder)
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).write_bytes(content)
+        # All are written before any is synced, so that the file system syncs many at once.
+        paths = [staging / name for name in files]
+        for path in [*paths, *{path.parent for path in paths} | {staging}]:
+            _sync(path)
         try:
             os.rename(staging, destination)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise FileExistsError(errno.EEXIST, "already committed", str(destination)) from None
             raise
-    _sync_folder(destination.parent)
+    _sync(destination.parent)
 
 
 def clean_staging(folder: Path) -> int:
@@ -116,16 +119,9 @@ def _locked(folder: Path, operation: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Return when the file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
