@@ -14,6 +14,7 @@ import enum
 import hashlib
 import inspect
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -51,11 +52,11 @@ def run[C](command: str, schema: type[C], body: Callable[[C], int | None], argum
         overrides = [argument for argument in arguments if not argument.startswith("-")]
         _check_flags(flags)
         if any(flag in HELP_FLAGS for flag in flags):
-            print(help_text(command, schema))
+            _show(help_text(command, schema))
             return 0
         config = compose(command, schema, overrides)
         if SHOW_CONFIG_FLAG in flags:
-            print(OmegaConf.to_yaml(OmegaConf.create(resolved(config))), end="")
+            _show(OmegaConf.to_yaml(OmegaConf.create(resolved(config))).rstrip())
             return 0
         return body(config) or 0
     except VlaError as error:
@@ -164,10 +165,21 @@ def _check_flags(flags: Sequence[str]) -> None:
 
 
 def _check_complete(command: str, known: Mapping[str, Option], missing: set[str]) -> None:
-    for name in sorted(missing):
-        option = known[name]
-        doc = option.doc.partition("\n")[0]
-        raise ConfigError(f"'vla {command}' needs {name}=<{option.type_name}>" + (f": {doc}" if doc else ""))
+    needed = [name for name in known if name in missing]
+    if needed:
+        first, others = known[needed[0]], needed[1:]
+        doc = first.doc.partition("\n")[0].rstrip(".")
+        meaning = f": {doc}" if doc else ""
+        rest = f"; also {', '.join(others)}" if others else ""
+        raise ConfigError(f"'vla {command}' needs {first.name}=<{first.type_name}>{meaning}{rest}")
+
+
+def _show(text: str) -> None:
+    """Print for a reader who may stop reading, as `head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(value: Any) -> Any:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -51,6 +54,7 @@ class TeaConfig:
     sizes: list[int] = dataclasses.field(default_factory=lambda: [1, 2])
     brew: BrewConfig = dataclasses.field(default_factory=BrewConfig)
     shelf: Path | None = None
+    extras: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 FILES = {
@@ -184,6 +188,10 @@ def test_a_path_is_a_path() -> None:
     assert tea("shelf=a/b").shelf == Path("a/b")
 
 
+def test_a_mapping_is_read_as_yaml() -> None:
+    assert tea("extras={milk: 2, kind: oat}").extras == {"milk": 2, "kind": "oat"}
+
+
 def test_the_last_of_two_values_wins() -> None:
     assert tea("cups=2", "cups=3").cups == 3
 
@@ -216,7 +224,12 @@ def test_a_mistake_is_one_line_with_the_nearest_choice(
 
 
 def test_a_needed_value_is_named_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refusal(capsys) == "error: 'vla tea' needs out=<str>: Which cup."
+    assert refusal(capsys) == "error: 'vla tea' needs out=<str>: Which cup"
+
+
+def test_everything_that_is_needed_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = "error: 'vla tea' needs out=<str>: Which cup; also cups, brew.leaves_g"
+    assert refusal(capsys, "cups=???", "brew.leaves_g=???") == expected
 
 
 def test_a_needed_group_is_named_with_its_choices(capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,6 +286,16 @@ def test_hydra_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 # --------------------------------------------------------------------------- showing
+
+
+def test_a_reader_who_stops_reading_is_no_error() -> None:
+    code = "import sys; from vla.commands import main; sys.exit(main(['collect', '--help']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_help_tells_what_each_key_means(capsys: pytest.CaptureFixture[str]) -> None:
