@@ -39,6 +39,12 @@ def test_every_link_leads_to_a_file(root: Path) -> None:
     assert broken == []
 
 
+def test_every_page_can_be_reached_from_the_index(root: Path) -> None:
+    folder = root / "docs"
+    linked = {match["target"] for match in LINK.finditer((folder / "index.md").read_text(encoding="utf-8"))}
+    assert {str(page.relative_to(folder)) for page in folder.rglob("*.md")} - {"index.md"} - linked == set()
+
+
 def test_every_key_in_a_shown_command_exists(root: Path) -> None:
     known = json.loads((root / "tests" / "golden" / "option_names.json").read_text())
     shown = [
