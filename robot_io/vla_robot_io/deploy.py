@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import importlib.metadata
+import inspect
 import platform
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def deploy(config: DeployConfig) -> int:
     """
     console = Console(stderr=True, highlight=False)
     console.print(f"[bold yellow]{NOT_SAFETY_RATED}[/]")
+    if not config.instruction.strip():
+        raise ConfigError("an arm is told what to do in words: give instruction=...")
     clock = RealClock() if config.clock is ClockKind.REAL else VirtualClock()
     robot = make_robot(config, clock)
     policy = load_policy(config.policy, robot.embodiment, batch_size=1)
@@ -126,11 +129,13 @@ def make_robot(config: DeployConfig, clock: Clock) -> Robot:
     entries = {entry.name: entry for entry in importlib.metadata.entry_points(group=ROBOTS)}
     if config.driver not in entries:
         raise unknown("driver", config.driver, entries)
-    reserved = {"clock", "instruction", "seed"} & set(config.options)
-    if reserved:
-        raise ConfigError(f"options={{{min(reserved)}: ...}} has a key of its own: give {min(reserved)}=...")
     make = entries[config.driver].load()
-    return make(clock, instruction=config.instruction, seed=config.seed, **config.options)
+    own = {"instruction": config.instruction, "seed": config.seed}
+    known = [name for name in inspect.signature(make).parameters if name not in ("clock", *own)]
+    for name in config.options:
+        if name not in known:
+            raise unknown(f"option of robot '{config.driver}'", name, known)
+    return make(clock, **own, **config.options)
 
 
 def _header(config: DeployConfig, robot: Robot) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from vla.errors import ConfigError
@@ -28,7 +30,9 @@ from vla_robot_io.envelope import Setpoint
 
 FILM_HEIGHT = 240
 """px; each camera is enlarged to it, pixel by pixel"""
-_FILM_OPTIONS = {"preset": "ultrafast", "crf": "23", "threads": "1"}
+_FILM_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "threads": "1"}
+_FILE_OPTIONS = {"movflags": "frag_keyframe+empty_moov"}
+"""In pieces, so that what a run that was killed has filmed can still be seen."""
 
 
 class RunRecorder:
@@ -72,8 +76,7 @@ class RunRecorder:
         os.fsync(self._log.fileno())
         self._log.close()
         os.replace(self._folder / "log.jsonl.partial", self._folder / "log.jsonl")
-        if self._film is not None:
-            self._film.close()
+        if self._film is not None and self._film.close():
             os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
         text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
         write_atomically(self._folder / "run.json", text)
@@ -113,21 +116,28 @@ def plain(value: Any) -> Any:
 
 
 class _Film:
-    """H.264, 4:2:0, written as frames come."""
+    """H.264, 4:2:0, written as frames come; the first says how large it is, and makes the file."""
 
     def __init__(self, path: Path, frames_per_second: float) -> None:
-        self._container = av.open(str(path), "w", format="mp4")
-        self._stream = self._container.add_stream("libx264", rate=round(frames_per_second), options=_FILM_OPTIONS)
-        self._stream.pix_fmt = "yuv420p"
-        self._is_sized = False
+        self._path = path
+        self._rate = round(frames_per_second)
+        self._open: tuple[OutputContainer, VideoStream] | None = None
 
     def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        if not self._is_sized:
-            self._stream.height, self._stream.width = frame.shape[:2]
-            self._is_sized = True
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container, stream = self._open = self._open or self._begin(*frame.shape[:2])
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
 
-    def close(self) -> None:
-        if self._is_sized:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+    def close(self) -> bool:
+        """Whether there is a film."""
+        if self._open is None:
+            return False
+        container, stream = self._open
+        container.mux(stream.encode())
+        container.close()
+        return True
+
+    def _begin(self, height: int, width: int) -> tuple[OutputContainer, VideoStream]:
+        container = av.open(str(self._path), "w", format="mp4", options=_FILE_OPTIONS)
+        stream = container.add_stream("libx264", rate=self._rate, options=_FILM_OPTIONS)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        return container, stream
