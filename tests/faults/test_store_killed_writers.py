@@ -16,19 +16,19 @@ from vla_datasets.store import EpisodeStore
 
 # Appends episode 1, and is killed at the `at`-th call of os.`call`: before it, or after.
 _KILLED_WRITER = """
-import os, signal, sys
+import itertools, os, signal, sys
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.store import EpisodeStore
 
 path, call, at, when = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 store = EpisodeStore.open(path)
-original, calls = getattr(os, call), []
+original, calls = getattr(os, call), itertools.count(1)
 
 def deadly(*arguments):
-    calls.append(call)
+    number = next(calls)  # files are synced by many threads
     if when == "after":
         original(*arguments)
-    if len(calls) == at:
+    if number == at:
         os.kill(os.getpid(), signal.SIGKILL)
     if when == "before":
         original(*arguments)
