@@ -217,7 +217,7 @@ class _Rollout:
             if self._events.on_step is not None:
                 self._events.on_step(slot, action, transition)
             if transition.terminated or transition.truncated:
-                yield self._end(slot, success=transition.success)
+                yield self._end(slot, success=bool(transition.success))
                 yield from self._begin(slot)
                 return
 

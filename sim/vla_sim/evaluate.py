@@ -132,6 +132,8 @@ def _film(
 ) -> list[Outcome]:
     """Some episodes once more, filmed; outcomes in the order of the main run, with its indices."""
     indices = worth_filming(results, config.videos, config.failure_videos)
+    if not indices:
+        return []
     again = dataclasses.replace(run, name="videos", specs=tuple(run.specs[index] for index in indices))
     messages = count_outcomes(
         pool.run(Job(run.policy, run.execution, config.film), again.specs), again.name, len(again.specs), progress

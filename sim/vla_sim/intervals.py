@@ -18,7 +18,7 @@ class Share:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, int | float]:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:

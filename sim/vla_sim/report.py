@@ -108,7 +108,7 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _row(name: str, share: Mapping[str, float]) -> tuple[str, str, str, str]:
+def _row(name: str, share: Mapping[str, int | float]) -> tuple[str, str, str, str]:
     return name, _percent(share["success"]), f"{_percent(share['low'])} to {_percent(share['high'])}", str(share["n"])
 
 

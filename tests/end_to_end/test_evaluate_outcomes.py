@@ -1,0 +1,143 @@
+"""Evaluation in closed loop: what it writes, and that outcomes depend on seeds alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla.interfaces import EpisodeSpec
+from vla_policies.chunking import ExecutionConfig, ExecutionMode
+from vla_policies.rollout import RolloutResult
+from vla_sim import demo, evaluate
+from vla_sim.jobs import Job, Message, Outcome
+from vla_sim.workers import worker_pool
+
+SPECS = [EpisodeSpec(task, seed) for task in ("reach", "pick_up", "open_drawer") for seed in (1_000_000, 1_000_001)]
+FULL_LOOP = ["policy=scripted", "tasks=[reach,press_button]", "episodes=2", "workers=1"]
+
+
+def outcomes(policy: str, workers: int, batch: int) -> list[tuple[object, ...]]:
+    """All of each episode that can be seen from outside, to the last bit of its actions."""
+    job = Job(policy, ExecutionConfig())
+    with worker_pool(functools.partial(evaluate.make_runner, batch), workers) as pool:
+        found = sorted((m for m in pool.run(job, SPECS) if isinstance(m, Outcome)), key=lambda outcome: outcome.index)
+    return [_visible(outcome.result) for outcome in found]
+
+
+def _visible(result: RolloutResult) -> tuple[object, ...]:
+    return result.spec, result.instruction, result.success, result.steps, result.error, result.actions.tobytes()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Callable[[str], list[tuple[object, ...]]]:
+    """Outcomes one at a time in one process."""
+    return functools.cache(lambda policy: outcomes(policy, workers=1, batch=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "batch"), [(1, 7), (1, 32), (2, 1), (2, 7)])
+@pytest.mark.parametrize("policy", ["scripted", "random"])
+def test_an_outcome_depends_on_neither_workers_nor_batch(
+    alone: Callable[[str], list[tuple[object, ...]]], policy: str, workers: int, batch: int
+) -> None:
+    assert outcomes(policy, workers, batch) == alone(policy)
+
+
+def test_an_evaluation_writes_the_report_that_was_promised(tmp_path: Path) -> None:
+    status = evaluate.main([*FULL_LOOP, "seed=1000000", "controls=[random]", "control_episodes=1", f"out={tmp_path}"])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert status == 0
+    assert (report["policy"], report["suite"], report["seed"]) == ("scripted", "tabletop", 1_000_000)
+    assert set(report["overall"]) == {"n", "success", "low", "high"}
+    assert {name: share["n"] for name, share in report["tasks"].items()} == {"reach": 2, "press_button": 2}
+    assert [(e["task"], e["seed"]) for e in report["episodes"]] == [
+        ("reach", 1_000_000),
+        ("reach", 1_000_001),
+        ("press_button", 1_000_000),
+        ("press_button", 1_000_001),
+    ]
+    assert all(set(e) == {"task", "seed", "instruction", "success", "steps", "error"} for e in report["episodes"])
+    assert {"p50", "p95", "p99"} <= set(report["latency_ms"])
+    assert {"vla", "python", "torch", "mujoco"} <= set(report["versions"])
+    assert set(report["hashes"]) == {"checkpoint", "config"}
+    assert report["controls"]["random"]["overall"]["n"] == 2
+    assert [video["file"] for video in report["videos"]] == [
+        "videos/reach-1000000.mp4",
+        "videos/press_button-1000000.mp4",
+    ]
+    assert all((tmp_path / video["file"]).stat().st_size > 1000 for video in report["videos"])
+
+
+def test_episodes_run_again_for_their_videos_go_as_before(tmp_path: Path) -> None:
+    assert evaluate.main([*FULL_LOOP, "videos=2", f"out={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["repeated"] == {"n": 4, "same": 4}
+
+
+@pytest.mark.parametrize("mode", list(ExecutionMode))
+def test_every_way_of_executing_chunks_runs(tmp_path: Path, mode: ExecutionMode) -> None:
+    arguments = ["policy=random", "tasks=[reach]", "episodes=1", "workers=1", "videos=0", f"out={tmp_path}"]
+    assert evaluate.main([*arguments, f"execution.mode={mode.value}"]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["execution"]["mode"] == mode.value
+
+
+@pytest.mark.parametrize("selection", ["templates=held_out", "instruction=wrong"])
+def test_a_control_may_be_the_whole_evaluation(tmp_path: Path, selection: str) -> None:
+    def instructions(*more: str) -> list[str]:
+        arguments = ["policy=zero", "tasks=[reach]", "episodes=3", "workers=1", "videos=0", f"out={tmp_path}"]
+        assert evaluate.main([*arguments, *more]) == 0
+        return [episode["instruction"] for episode in json.loads((tmp_path / "report.json").read_text())["episodes"]]
+
+    assert all(one != other for one, other in zip(instructions(selection), instructions(), strict=True))
+
+
+def test_both_orders_of_the_words_are_counted_as_pairs(tmp_path: Path) -> None:
+    arguments = ["policy=scripted", "tasks=[stack,stack_swapped]", "episodes=2", "workers=1", "videos=0"]
+    assert evaluate.main([*arguments, f"out={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["pairs"]["stack+stack_swapped"]["n"] == 2
+
+
+def test_episodes_that_end_in_errors_give_status_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, action: object) -> None:
+        raise RuntimeError("the wheel came off")
+
+    monkeypatch.setattr(evaluate.TabletopEnvironment, "step", broken)
+    arguments = ["policy=zero", "tasks=[reach]", "episodes=2", "workers=1", f"out={tmp_path}"]
+    assert evaluate.main(arguments) == 3
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [episode["error"] for episode in report["episodes"]] == ["RuntimeError: the wheel came off"] * 2
+    assert "RuntimeError: the wheel came off" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "bad", ["tasks=[reech]", "policy=nobody", "policy=gone/checkpoint", "batch=0", "episods=3", "instruction=none"]
+)
+def test_bad_input_gives_status_two_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: str
+) -> None:
+    assert evaluate.main(["policy=zero", "episodes=1", f"out={tmp_path}/out", bad]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interruption_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(messages: Iterator[Message], *rest: Any) -> Iterator[Message]:
+        yield next(messages)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "count_outcomes", interrupted)
+    assert evaluate.main([*FULL_LOOP, f"out={tmp_path}/out"]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_demo_shows_every_task_in_a_table_a_report_and_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.main(["policy=scripted", "episodes=1", f"out={tmp_path}"]) == 0
+    assert len(list((tmp_path / "videos").iterdir())) == 8
+    assert f"report: {tmp_path}/report.html" in capsys.readouterr().out

@@ -1,0 +1,135 @@
+"""What an evaluation's configuration comes to, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla.errors import ConfigError, VlaError
+from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
+from vla_policies.chunking import ExecutionConfig, ExecutionMode
+from vla_policies.loading import PRETRAINED
+from vla_sim.evaluation_plan import Control, EvalConfig, check_config, chosen_tasks, config_hash, planned_runs
+from vla_sim.filming import FilmConfig
+from vla_sim.tasks import SUITES
+
+
+def config(**values: Any) -> EvalConfig:
+    defaults: dict[str, Any] = {"policy": "random", "out": Path("out/test"), "episodes": 3, "seed": 7}
+    return EvalConfig(**(defaults | values))
+
+
+def test_specs_go_by_task_in_the_suites_order_then_by_seed() -> None:
+    (run,) = planned_runs(config(tasks=["stack", "reach"], episodes=2))
+    assert run.specs == (
+        EpisodeSpec("reach", 7),
+        EpisodeSpec("reach", 8),
+        EpisodeSpec("stack", 7),
+        EpisodeSpec("stack", 8),
+    )
+
+
+def test_a_suite_is_eight_tasks() -> None:
+    assert len(chosen_tasks("tabletop", None)) == len(SUITES["tabletop"]) == 8
+
+
+def test_a_task_outside_the_suite_may_be_asked_for_by_name() -> None:
+    assert chosen_tasks("tabletop", ["stack_swapped", "stack"]) == ["stack", "stack_swapped"]
+
+
+def test_the_main_run_may_itself_be_a_control() -> None:
+    (run,) = planned_runs(config(instruction=InstructionKind.WRONG, templates=TemplateSet.HELD_OUT))
+    assert {(spec.instruction_kind, spec.templates) for spec in run.specs} == {
+        (InstructionKind.WRONG, TemplateSet.HELD_OUT)
+    }
+
+
+def test_each_control_differs_from_the_main_run_in_one_thing() -> None:
+    execution = ExecutionConfig(ExecutionMode.RECEDING_HORIZON, 2)
+    asked = config(policy="runs/a", controls=list(Control), control_episodes=1, tasks=["reach"], execution=execution)
+    main, *controls = planned_runs(asked)
+    plain = EpisodeSpec("reach", 7)
+    assert (main.policy, len(main.specs)) == ("runs/a", 3)
+    assert [(run.name, run.policy, run.specs) for run in controls] == [
+        ("random", "random", (plain,)),
+        ("blind", "blind:runs/a", (plain,)),
+        ("wrong_instruction", "runs/a", (dataclasses.replace(plain, instruction_kind=InstructionKind.WRONG),)),
+        ("held_out", "runs/a", (dataclasses.replace(plain, templates=TemplateSet.HELD_OUT),)),
+    ]
+    assert all(run.execution == execution for run in controls if run.name != "random")
+
+
+@pytest.mark.parametrize("policy", ["pretrained", "runs/a"])
+def test_a_checkpoint_has_every_control_unless_told_otherwise(policy: str) -> None:
+    assert [run.name for run in planned_runs(config(policy=policy))[1:]] == [control.value for control in Control]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"policy": "random"},
+        {"policy": "scripted"},
+        {"policy": "blind"},
+        {"policy": "pretrained", "controls": []},
+        {"policy": "pretrained", "instruction": InstructionKind.WRONG},
+        {"policy": "pretrained", "templates": TemplateSet.HELD_OUT},
+    ],
+)
+def test_others_have_no_controls_unless_asked_for(values: dict[str, Any]) -> None:
+    assert len(planned_runs(config(**values))) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"suite": "tabeltop"}, r"unknown suite 'tabeltop'; did you mean 'tabletop'\?"),
+        ({"tasks": ["reech"]}, r"unknown task 'reech'; did you mean 'reach'\?"),
+        ({"tasks": []}, "tasks is empty"),
+        ({"policy": "scriptd"}, r"unknown policy 'scriptd'; did you mean 'scripted'\?"),
+        ({"episodes": 0}, "episodes is 1 or more, got 0"),
+        ({"batch": 0}, "batch is 1 or more, got 0"),
+        ({"workers": 0}, "workers is 1 or more, got 0"),
+        ({"control_episodes": 0}, "control_episodes is 1 or more, got 0"),
+        ({"videos": -1}, "videos is 0 or more, got -1"),
+        ({"seed": -1}, "seed is 0 or more, got -1"),
+        ({"film": FilmConfig(height=241)}, "film.height is even and at most 480 px, got 241"),
+        ({"film": FilmConfig(width=1000)}, "film.width is even and at most 640 px, got 1000"),
+        ({"film": FilmConfig(speed=0.0)}, "film.speed is from 0.1 to 10, got 0.0"),
+        ({"film": FilmConfig(quality=60)}, "film.quality is from 0 to 51, got 60"),
+        ({"policy": "scripted", "controls": [Control.BLIND]}, "the scripted policy looks at no images"),
+        (
+            {"execution": ExecutionConfig(ExecutionMode.RECEDING_HORIZON, 9)},
+            "execute_steps is from 1 to the policy's horizon, 4; got 9",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_words(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(config(**values))
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ConfigError, match=f"out={tmp_path}/out is a file: name a folder"):
+        check_config(config(out=tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["gone/checkpoint", "blind:gone/checkpoint", "replay:gone/store"])
+def test_an_absent_policy_is_refused_by_its_path(name: str) -> None:
+    with pytest.raises(VlaError, match=name.rpartition(":")[2]):
+        check_config(config(policy=name))
+
+
+@pytest.mark.parametrize(
+    "change", [{"out": Path("elsewhere")}, {"workers": 3}, {"batch": 2}, {"videos": 0}, {"failure_videos": 0}]
+)
+def test_a_hash_leaves_out_what_cannot_change_an_outcome(change: dict[str, Any]) -> None:
+    assert config_hash(config(**change)) == config_hash(config())
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"policy": PRETRAINED}, {"tasks": ["reach"]}, {"episodes": 4}])
+def test_a_hash_tells_evaluations_apart(change: dict[str, Any]) -> None:
+    assert config_hash(config(**change)) != config_hash(config())
