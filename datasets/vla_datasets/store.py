@@ -7,7 +7,7 @@
 
 An episode is there or it is not: it appears by one rename after every file of it was written and synced.
 Every read is compared with the checksums of the episode's manifest, so a missing, short or altered chunk is an
-error and never a frame of zeros. Many processes may append at once. See `docs/store-format.md`.
+error and never a frame of zeros. Many processes may append at once. See `docs/reference/store-format.md`.
 """
 
 from __future__ import annotations
