@@ -1,0 +1,175 @@
+"""`vla train` on a store of noise: what it writes, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import vla_policies.train as train_module
+from vla.embodiment import Embodiment
+from vla.errors import ConfigError, EmbodimentMismatch, StoreError
+from vla.model.compact import CompactConfig
+from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla_datasets.store import EpisodeStore
+from vla_policies.batches import Batch
+from vla_policies.checkpoint import load_checkpoint
+from vla_policies.token_policy import TokenPolicy
+from vla_policies.train import LOG, TrainConfig, train
+
+Logged = dict[str, float]
+
+
+def _fill(path: Path, embodiment: Embodiment = SMALL_EMBODIMENT, first_seed: int = 0) -> None:
+    store = EpisodeStore.open_or_create(path, embodiment)
+    for seed in range(first_seed, first_seed + 6):
+        store.append(make_episode(embodiment, steps=10, seed=seed, lookahead=2))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    _fill(tmp_path / "store")
+    return TrainConfig(
+        out=str(tmp_path / "run"),
+        data=[str(tmp_path / "store")],
+        steps=6,
+        batch_size=8,
+        horizon=2,
+        num_bins=9,
+        validation_share=0.2,
+        log_every=1,
+        checkpoint_every=2,
+        device="cpu",
+        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
+    )
+
+
+def _log(config: TrainConfig) -> list[Logged]:
+    lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "samples_per_s"} for line in lines]
+
+
+def test_training_leaves_a_policy_and_a_log(config: TrainConfig) -> None:
+    train(config)
+    assert [line["step"] for line in _log(config)] == [1, 2, 3, 4, 5, 6]
+    policy = TokenPolicy.from_checkpoint(Path(config.out), device="cpu")
+    assert (policy.embodiment, policy.horizon) == (SMALL_EMBODIMENT, 2)
+
+
+@pytest.mark.parametrize("stop_at", [2, 3])
+def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    train(config)
+    stopped = dataclasses.replace(config, out=str(tmp_path / "stopped"))
+    _stop_at(stop_at, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.undo()
+    train(stopped)
+    assert _log(stopped) == _log(config)
+    whole, resumed = load_checkpoint(Path(config.out)), load_checkpoint(Path(stopped.out))
+    for name, tensor in whole.weights.items():
+        assert torch.equal(resumed.weights[name], tensor)
+
+
+def test_a_resumed_run_keeps_its_round_of_dagger(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = dataclasses.replace(config, dagger_steps=[3], dagger=["episodes=1"])
+    _collect_noise(monkeypatch)
+    train(rounds)
+    stopped = dataclasses.replace(rounds, out=str(tmp_path / "stopped"))
+    _stop_at(5, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.undo()
+    train(stopped)
+    assert _log(stopped) == _log(rounds)
+
+
+def test_without_data_the_experiment_collects_its_own(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = _collect_noise(monkeypatch)
+    train(dataclasses.replace(config, data=[], collect=["suite=tabletop"], seed=1))
+    assert calls == [["collect", "suite=tabletop", "seed=20000", "horizon=2", f"out={config.out}/data/demonstrations"]]
+
+
+def test_a_round_of_dagger_rolls_out_the_policy_as_it_stands(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = _collect_noise(monkeypatch)
+    train(dataclasses.replace(config, dagger_steps=[2, 4], dagger=["episodes=1"]))
+    assert [call[1] for call in calls] == [f"policy={config.out}"] * 2
+    assert [call[3] for call in calls] == ["seed=4000", "seed=8000"]
+
+
+def test_a_finished_run_given_again_changes_nothing(config: TrainConfig) -> None:
+    train(config)
+    before = (Path(config.out) / "checkpoint.json").read_bytes()
+    train(config)
+    assert (Path(config.out) / "checkpoint.json").read_bytes() == before
+
+
+def test_training_goes_on_from_another_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    more = dataclasses.replace(config, out=str(tmp_path / "more"), init=config.out, steps=1, seed=5)
+    train(more)
+    first = load_checkpoint(Path(config.out))
+    assert load_checkpoint(Path(more.out)).action_tokenizer.to_json() == first.action_tokenizer.to_json()
+
+
+def test_a_run_of_another_configuration_is_not_gone_on_with(config: TrainConfig) -> None:
+    train(config)
+    with pytest.raises(ConfigError, match=r"another configuration \(batch_size\)"):
+        train(dataclasses.replace(config, batch_size=4))
+
+
+def test_data_of_another_robot_than_the_checkpoint_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    faster = dataclasses.replace(SMALL_EMBODIMENT, control_hz=20.0)
+    _fill(tmp_path / "faster", faster)
+    other = dataclasses.replace(config, init=config.out, data=[str(tmp_path / "faster")], out=str(tmp_path / "never"))
+    with pytest.raises(EmbodimentMismatch, match=r"control_hz: 10\.0 against 20\.0"):
+        train(other)
+    assert not (tmp_path / "never").exists()
+
+
+def test_an_empty_store_is_refused_and_nothing_is_written(config: TrainConfig, tmp_path: Path) -> None:
+    EpisodeStore.create(tmp_path / "empty", SMALL_EMBODIMENT)
+    with pytest.raises(StoreError, match="empty"):
+        train(dataclasses.replace(config, data=[str(tmp_path / "empty")], out=str(tmp_path / "never")))
+    assert not (tmp_path / "never").exists()
+
+
+def test_without_data_or_a_way_to_it_there_is_nothing_to_train_on(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="no data=STORE to train on"):
+        train(dataclasses.replace(config, data=[]))
+
+
+def _stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the run be interrupted when it begins this step."""
+    train_step = train_module.Trainer.train_step
+
+    def interrupted(self: train_module.Trainer, batch: Batch) -> train_module.StepMetrics:
+        if self.step == step:
+            raise KeyboardInterrupt
+        return train_step(self, batch)
+
+    monkeypatch.setattr(train_module.Trainer, "train_step", interrupted)
+
+
+def _collect_noise(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Put noise where `vla collect` would put demonstrations; the calls it got."""
+    calls: list[list[str]] = []
+
+    def collect(arguments: list[str]) -> int:
+        calls.append(arguments)
+        given = dict(argument.split("=", 1) for argument in arguments[1:])
+        _fill(Path(given["out"]), first_seed=int(given["seed"]))
+        return 0
+
+    monkeypatch.setattr(train_module.commands, "main", collect)
+    return calls
