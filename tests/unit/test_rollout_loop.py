@@ -178,7 +178,7 @@ def test_specs_are_taken_only_when_a_slot_is_free() -> None:
         (EpisodeSpec("broken_reset", 5), "RuntimeError: the door is shut", 0),
         (EpisodeSpec("broken_step", 5), "ValueError: the wheel came off", 2),
         (EpisodeSpec("walk", 13), "RuntimeError: thirteen", 0),
-        (EpisodeSpec("walk", 14), "ActionError: the action chunk is not finite", 0),
+        (EpisodeSpec("walk", 14), "ActionError: the action chunk is not finite: 'push' at step 0", 0),
         (EpisodeSpec("blackout", 9), "ObservationError: proprioception of counter is not finite: place", 3),
     ],
 )
