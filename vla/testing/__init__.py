@@ -10,6 +10,7 @@ A check returns, or raises AssertionError with one sentence on what was promised
 
 from __future__ import annotations
 
+from vla.testing.action_tokenizers import check_action_tokenizer as check_action_tokenizer
 from vla.testing.arms import check_arm as check_arm
 from vla.testing.cameras import check_camera as check_camera
 from vla.testing.environments import check_environment as check_environment
@@ -19,4 +20,3 @@ from vla.testing.fakes import FakePolicy as FakePolicy
 from vla.testing.fakes import make_episode as make_episode
 from vla.testing.fakes import make_observation as make_observation
 from vla.testing.policies import check_policy as check_policy
-from vla.testing.tokenizers import check_action_tokenizer as check_action_tokenizer
