@@ -37,5 +37,12 @@ def _offers(scene: Scene) -> list[tuple[Task, Colours]]:
 
 
 def _may_entail(other: Task, other_colours: Colours, task: Task, colours: Colours) -> bool:
-    """Whether doing `other` might do `task` on the way: whether both act on the same thing."""
-    return (other.names(other_colours)[:1] or (other.name,)) == (task.names(colours)[:1] or (task.name,))
+    """Whether doing `other` might do `task` on the way.
+
+    So it is if both act on the same thing; and a task that is about one thing alone, such as reaching for it, might
+    be done by anything that is done near that thing.
+    """
+    names, other_names = task.names(colours), other.names(other_colours)
+    if not names:
+        return other is task
+    return names[0] in (other_names if len(names) == 1 else other_names[:1])
