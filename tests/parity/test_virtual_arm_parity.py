@@ -7,22 +7,25 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from vla import cli
 from vla.clock import VirtualClock
 from vla.interfaces import EpisodeSpec, Transition
 from vla_robot_io.control_loop import ArmEnvironment
-from vla_robot_io.limits import EnvelopeConfig
+from vla_robot_io.deploy import DeployConfig
 from vla_sim.environment import TabletopEnvironment
 from vla_sim.virtual_arm import make_robot
 
 INSTRUCTION = "pick up the red block"
 SPEC = EpisodeSpec(task="pick_up", seed=3, instruction=INSTRUCTION)
-BOX = EnvelopeConfig([0.318, -0.262, 0.01], [0.702, 0.262, 0.302], floor_m=0.01, speed_factor=1.0)
+WORDS = ["robot=virtual", "policy=zero", "instruction=unused", "out=unused"]
 
 
 def play(action_at: Callable[[int], np.ndarray], steps: int) -> tuple[list[Transition], list[Transition]]:
     """The same actions on the simulated environment and on the arm."""
     clock = VirtualClock()
-    arm = ArmEnvironment(make_robot(clock, instruction=INSTRUCTION, seed=3), clock, BOX)
+    arm = ArmEnvironment(
+        make_robot(clock, instruction=INSTRUCTION, seed=3), clock, cli.compose("deploy", DeployConfig, WORDS).envelope
+    )
     simulated = TabletopEnvironment()
     arm.reset(SPEC)
     simulated.reset(SPEC)

@@ -1,0 +1,53 @@
+"""What the expert does in simulation, done again through the control loop and the envelope, succeeds there too."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vla import cli
+from vla.clock import VirtualClock
+from vla.interfaces import ArmMode, EpisodeSpec
+from vla_policies.baselines import ReplayPolicy
+from vla_policies.rollout import rollout
+from vla_robot_io.control_loop import ArmEnvironment, StepReport
+from vla_robot_io.deploy import DeployConfig
+from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.tasks import SUITES, TASKS
+from vla_sim.virtual_arm import make_robot
+
+WORDS = ["robot=virtual", "policy=zero", "instruction=unused", "out=unused"]
+
+
+def demonstration(spec: EpisodeSpec) -> tuple[str, np.ndarray]:
+    """The instruction, and what the expert did."""
+    environment = TabletopEnvironment()
+    instruction = environment.reset(spec).instruction
+    actions, is_over = [], False
+    while not is_over:
+        actions.append(environment.expert_action())
+        transition = environment.step(actions[-1])
+        is_over = transition.terminated or transition.truncated
+    assert transition.success
+    return instruction, np.stack(actions)
+
+
+@pytest.mark.parametrize("task", SUITES["tabletop"])
+def test_a_demonstration_replayed_on_the_virtual_arm_does_the_task(task: str) -> None:
+    spec = EpisodeSpec(task=task, seed=5)
+    instruction, actions = demonstration(spec)
+    clock = VirtualClock()
+    robot = make_robot(clock, instruction=instruction, seed=5, task=task)
+    config = cli.compose("deploy", DeployConfig, WORDS)
+    seconds = TASKS[task].max_steps * TABLETOP_PANDA.control_dt_s
+    environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=seconds)
+    reports: list[StepReport] = []
+    environment.on_step = reports.append
+    policy = ReplayPolicy(TABLETOP_PANDA, {(5, instruction): lambda: actions})
+    (result,) = rollout(policy, [environment], [dataclasses.replace(spec, instruction=instruction)], clock=clock)
+    assert result.error is None
+    assert result.success
+    assert {report.mode for report in reports} == {ArmMode.RUNNING}
