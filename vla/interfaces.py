@@ -414,6 +414,8 @@ class Robot:
     is_done: Callable[[], bool] | None = None
     """Whether the task is achieved, as someone other than the policy knows: a simulator, an operator's key.
     For the report, and to end an episode; a policy never sees it."""
+    is_simulated: bool = False
+    """Whether it lives by whatever clock it was made with; hardware lives by real time alone."""
 
 
 # --------------------------------------------------------------------------- action tokens

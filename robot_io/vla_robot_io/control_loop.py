@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from vla.embodiment import Embodiment
-from vla.errors import ActionError, ConfigError
-from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla.errors import ActionError, ConfigError, ObservationError
+from vla.interfaces import ArmMode, Camera, CameraFrame, Clock, EpisodeSpec, Observation, Robot, Transition
 from vla_robot_io.envelope import Envelope, Setpoint, non_finite
 from vla_robot_io.freshness import CameraWatch
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm, require_positive
@@ -262,7 +262,7 @@ class ArmEnvironment:
         fresh = {"proprioception"} if self._arm.is_trusted else set()
         images, reasons = {}, []
         for camera in self._robot.cameras:
-            frame = camera.read()
+            frame = self._picture(camera)
             is_new, reason = self._watches[camera.name].look(frame, self._clock.now())
             images[camera.name] = frame.image
             fresh |= {camera.name} if is_new else set()
@@ -271,6 +271,13 @@ class ArmEnvironment:
         self._observed_s = self._clock.now()
         proprioception = self._motion.proprioception(state)
         return Observation(images, proprioception, self._instruction, self._observed_s, frozenset(fresh))
+
+    def _picture(self, camera: Camera) -> CameraFrame:
+        try:
+            return camera.read()
+        except OSError as error:
+            self._arm.hold()
+            raise ObservationError(f"camera '{camera.name}' cannot be read: {error}") from error
 
     def _forget_cameras(self) -> None:
         age_s, repeats = self._control.camera_age_s, self._control.frozen_frames

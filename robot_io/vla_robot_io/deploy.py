@@ -102,6 +102,8 @@ def deploy(config: DeployConfig) -> int:
         raise ConfigError("an arm is told what to do in words: give instruction=...")
     clock = RealClock() if config.clock is ClockKind.REAL else VirtualClock()
     robot = make_robot(config, clock)
+    if config.clock is ClockKind.VIRTUAL and not robot.is_simulated:
+        raise ConfigError(f"robot '{config.driver}' lives by real time: clock=virtual would hurry it, use clock=real")
     policy = load_policy(config.policy, robot.embodiment, batch_size=1)
     require_same_embodiment(
         robot.embodiment,

@@ -9,6 +9,7 @@ HOLD keeps the last command and is left by `resume`. FAULT is latched in the arm
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 
@@ -104,11 +105,13 @@ class GuardedArm:
         """Torque on; commands start from what the arm says was commanded last.
 
         Raises:
+            ArmFault: if a fault is latched.
             ArmError: if the arm does not read a finite position.
         """
         if self._arm.mode is ArmMode.CONFIGURED:
             self._arm.arm()
         state = self._arm.read()
+        self._heed_fault(state)
         if not is_finite(state):
             raise ArmError(f"{self._arm.spec.name} reads numbers that are not finite: {state.positions}")
         self._watch, self._refused_at_s = ArmWatch(), ()
@@ -122,15 +125,25 @@ class GuardedArm:
             self._arm.run()
 
     def hold(self) -> None:
-        """Stay at the last command."""
-        if self.is_running:
+        """Stay at the last command.
+
+        Raises:
+            ArmFault: if the arm will not.
+        """
+        if not self.is_running:
+            return
+        try:
             self._arm.hold()
+        except (OSError, ArmError) as error:
+            raise self.fault(f"{self._arm.spec.name} would not hold: {error}") from error
 
     def fault(self, text: str) -> ArmFault:
         """Latch a fault, and give the error to raise."""
         self.last_fault = text
         if self._arm.mode is not ArmMode.DISCONNECTED:
-            self._arm.fault(text)
+            # An arm whose wire is gone cannot be told; nothing more is sent to it either way.
+            with contextlib.suppress(OSError):
+                self._arm.fault(text)
         return ArmFault(text)
 
     def close(self) -> None:
@@ -153,9 +166,7 @@ class GuardedArm:
         except (OSError, ArmError) as error:
             raise self.fault(f"{self._arm.spec.name} cannot be read: {error}") from error
         age_s = self._watch.look(state, self._clock.now())
-        if state.mode is ArmMode.FAULT:
-            self.last_fault = self.last_fault or state.fault
-            raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
+        self._heed_fault(state)
         self._is_trusted = age_s <= self._config.stale_hold_s
         if not self._is_trusted:
             self._distrust(age_s)
@@ -194,6 +205,11 @@ class GuardedArm:
         notes = tuple(dict.fromkeys(self._notes))
         self._reasons, self._notes = [], []
         return tuple(reversed(reasons.values())), notes
+
+    def _heed_fault(self, state: ArmState) -> None:
+        if state.mode is ArmMode.FAULT:
+            self.last_fault = self.last_fault or state.fault
+            raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
 
     def _distrust(self, age_s: float) -> None:
         self.hold()

@@ -54,6 +54,7 @@ def make_robot(
         embodiment=world.embodiment,
         kinematics=ArmKinematics("panda"),
         is_done=lambda: attempt.task.success(world, attempt.names),
+        is_simulated=True,
     )
 
 

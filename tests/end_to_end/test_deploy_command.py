@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 
 from vla import commands
+from vla.clock import VirtualClock
+from vla.interfaces import Robot
 from vla_policies.baselines import ZeroPolicy
+from vla_robot_io.loopback import loopback_robot
+from vla_sim.embodiments import TABLETOP_PANDA
 
 REACH = "instruction=reach the red block"
 
@@ -156,6 +161,28 @@ def test_an_arm_of_ones_own_needs_its_box(tmp_path: Path, capsys: pytest.Capture
     arguments = ["deploy", "robot=custom", "driver=virtual", "policy=zero", REACH, f"out={tmp_path / 'run'}"]
     assert commands.main(arguments) == 2
     assert "needs envelope.box_low_m" in capsys.readouterr().err
+
+
+def test_hardware_is_not_hurried_by_a_virtual_clock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hardware(*_: object) -> Robot:
+        return dataclasses.replace(loopback_robot(VirtualClock(), TABLETOP_PANDA), is_simulated=False)
+
+    monkeypatch.setattr("vla_robot_io.deploy.make_robot", hardware)
+    assert deploy(tmp_path / "run", "policy=zero", REACH) == 2
+    assert "robot 'virtual' lives by real time: clock=virtual would hurry it" in capsys.readouterr().err
+
+
+def test_a_policy_for_another_embodiment_is_refused_with_the_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(TABLETOP_PANDA, control_hz=15.0)
+    monkeypatch.setattr("vla_robot_io.deploy.load_policy", lambda *_, **__: ZeroPolicy(other))
+    assert deploy(tmp_path / "run", "policy=zero", REACH) == 2
+    error = capsys.readouterr().err
+    assert "policy 'zero' is for another embodiment than robot 'virtual': control_hz: 10.0 against 15.0" in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(random_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

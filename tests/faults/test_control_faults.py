@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vla.clock import VirtualClock
-from vla.errors import ActionError, ArmError, ArmFault
-from vla.interfaces import ArmMode, ArmState, EpisodeSpec, Robot
+from vla.errors import ActionError, ArmError, ArmFault, ObservationError
+from vla.interfaces import ArmMode, ArmState, CameraFrame, EpisodeSpec, Robot
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.fake_arm import ArmFaults, FakeArm, Window
 from vla_robot_io.limits import EnvelopeConfig
@@ -365,7 +365,47 @@ def test_the_arm_itself_refuses_a_command_that_has_expired() -> None:
         lab.environment.step(FORWARD)
 
 
+def test_a_camera_that_was_unplugged_holds() -> None:
+    lab = Lab()
+    lab.environment.reset(SPEC)
+    lab.environment.step(FORWARD)
+
+    def unplugged() -> CameraFrame:
+        raise OSError("no such device")
+
+    lab.robot.cameras[0].read = unplugged  # type: ignore[method-assign]
+    with pytest.raises(ObservationError, match="camera 'scene' cannot be read: no such device"):
+        lab.environment.step(FORWARD)
+    assert lab.mode is ArmMode.HOLD
+
+
 # --------------------------------------------------------------------------- leaving
+
+
+def test_an_arm_that_would_not_hold_is_a_fault() -> None:
+    lab = Lab()
+    lab.environment.reset(SPEC)
+    lab.environment.step(FORWARD)
+
+    def jammed() -> None:
+        raise OSError("no answer")
+
+    lab.robot.arm.hold = jammed  # type: ignore[method-assign]
+    with pytest.raises(ArmFault, match="would not hold: no answer"):
+        lab.environment.hold()
+    assert lab.mode is ArmMode.FAULT
+
+
+def test_an_arm_whose_wire_is_gone_altogether_is_sent_nothing_more() -> None:
+    lab = Lab(arm_faults=ArmFaults(write_error=Window(0.1)))
+    lab.environment.reset(SPEC)
+
+    def gone(reason: str) -> None:
+        raise OSError("no such port")
+
+    lab.robot.arm.fault = gone  # type: ignore[method-assign]
+    _, reason = steps_until_fault(lab)
+    assert "the port is gone" in reason
 
 
 def test_closing_holds_the_arm_first() -> None:
