@@ -69,7 +69,7 @@ def test_the_gripper_points_down(kinematics: ArmKinematics) -> None:
 def test_one_control_step_is_solved_from_where_the_arm_was(kinematics: ArmKinematics) -> None:
     pose = np.array([0.5, 0.0, 0.15, 0.0])
     begin = kinematics.inverse(pose, REST_POSTURE, max_iterations=60)
-    moved = pose + [0.04, -0.04, -0.04, 0.2]
+    moved = pose + np.array([0.04, -0.04, -0.04, 0.2])
     assert kinematics.forward(kinematics.inverse(moved, begin)) == pytest.approx(moved, abs=5e-4)
 
 

@@ -199,9 +199,7 @@ def test_unknown_names_are_refused_with_the_nearest(world: MujocoWorld) -> None:
 
 
 def test_a_physics_step_that_does_not_divide_the_control_step_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"control at 30 Hz needs a physics step that divides 0\.03333 s, got 0\.005 s"
-    ):
+    with pytest.raises(ValueError, match=r"control at 30 Hz needs a physics step that divides 0\.03333 s"):
         num_substeps(30.0, 0.005)
     assert num_substeps(10.0, 0.005) == 20
 

@@ -54,7 +54,7 @@ def success(world: World, names: Names) -> bool:
 
 def _is_there(world: World, names: Names) -> bool:
     gap = world.position(names[0]) - world.position(names[1])
-    return math.hypot(gap[0], gap[1]) < BLOCK_SIZE_M / 2 and abs(gap[2] - BLOCK_SIZE_M) < 0.006
+    return math.hypot(gap[0], gap[1]) < BLOCK_SIZE_M / 2 and bool(abs(gap[2] - BLOCK_SIZE_M) < 0.006)
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:

@@ -101,14 +101,13 @@ class MujocoWorld:
     # ------------------------------------------------------------------ acting
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
-        asked = self._limited(action)
-        applied, joints = self._reachable(asked)
+        applied, joints = self._reachable(self._limited(action))
         self._commanded = self._commanded + applied[:4]
         begin, self._commanded_joints = self._commanded_joints, joints
         self._drive(begin, joints, float(applied[4]))
-        return applied.astype(np.float32)
+        return applied
 
-    def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float64[np.ndarray, " action_dim"]:
+    def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         """The action within the embodiment's limits, the workspace and the leash."""
         if action.shape != (self._embodiment.action_dim,) or not np.isfinite(action).all():
             raise ActionError(f"expected {self._embodiment.action_dim} finite numbers as an action, got {action}")
@@ -117,18 +116,19 @@ class MujocoWorld:
         wanted, measured = self._commanded + limited[:4], self.end_effector()
         pose = np.clip(wanted, measured - LEASH, measured + LEASH).clip(WORKSPACE_LOW, WORKSPACE_HIGH)
         limited[:4] = np.where(pose == wanted, limited[:4], pose - self._commanded)
-        return limited
+        # What is reported is what is done, to the last bit: so that an episode replays from its actions.
+        return limited.astype(np.float32)
 
     def _reachable(
-        self, action: Float64[np.ndarray, " action_dim"]
-    ) -> tuple[Float64[np.ndarray, " action_dim"], Float64[np.ndarray, " joints"]]:
+        self, action: Float32[np.ndarray, " action_dim"]
+    ) -> tuple[Float32[np.ndarray, " action_dim"], Float64[np.ndarray, " joints"]]:
         """The action and its joint positions, the motion shortened until no joint exceeds its speed."""
         begin = self._commanded_joints
         joints = self._kinematics.inverse(self._commanded + action[:4], begin)
         excess = float((np.abs(joints - begin) / self._max_joint_step).max())
         if excess <= 1.0:
             return action, joints
-        shortened = np.append(action[:4] / (1.02 * excess), action[4])
+        shortened = np.append(action[:4] / (1.02 * excess), action[4]).astype(np.float32)
         joints = self._kinematics.inverse(self._commanded + shortened[:4], begin)
         return shortened, begin + np.clip(joints - begin, -self._max_joint_step, self._max_joint_step)
 
