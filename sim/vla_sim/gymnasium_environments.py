@@ -10,7 +10,7 @@ Nothing is registered by importing. The reward is 1 at the step of success and 0
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,7 @@ def register() -> None:
 class GymnasiumTask(gymnasium.Env[Seen, np.ndarray]):
     """One task. Observations are a dictionary: a picture for each camera, `proprioception` and `instruction`."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
     def __init__(
         self,
