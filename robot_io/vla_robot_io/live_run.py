@@ -129,7 +129,6 @@ class LiveRun:
                 self._environment.close()
             finally:
                 whole = {**summary, **self._figures(result)}
-                self._recorder.log("end", ended=summary["ended"], error=summary["error"], mode=self._mode)
                 self._recorder.finish(whole)
                 self._console.print(_in_one_line(whole))
 

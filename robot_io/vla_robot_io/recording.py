@@ -9,11 +9,12 @@ Until a run is closed its files are called `*.partial`; those of a run that was 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from vla.errors import ConfigError
+from vla.errors import ConfigError, VlaError
 from vla.files import write_atomically
 from vla_robot_io.envelope import Setpoint
 
@@ -61,25 +62,47 @@ class RunRecorder:
         self.log("header", **header)
 
     def log(self, kind: str, **values: Any) -> None:
-        """Append one line."""
-        self._log.write(json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n")
-        self._log.flush()
+        """Append one line.
+
+        Raises:
+            VlaError: if the disk will not take it.
+        """
+        with self._writing():
+            self._log.write(json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n")
+            self._log.flush()
 
     def film(self, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
-        """Append one frame: these pictures side by side, in their order."""
+        """Append one frame: these pictures side by side, in their order.
+
+        Raises:
+            VlaError: if the disk will not take it.
+        """
         if self._film is not None:
-            self._film.add(side_by_side(images))
+            with self._writing():
+                self._film.add(side_by_side(images))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Close and name the files; the summary last."""
-        self._log.flush()
-        os.fsync(self._log.fileno())
-        self._log.close()
-        os.replace(self._folder / "log.jsonl.partial", self._folder / "log.jsonl")
-        if self._film is not None and self._film.close():
-            os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
-        text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
-        write_atomically(self._folder / "run.json", text)
+        """Write the log's last line, close and name the files; the summary last.
+
+        Raises:
+            VlaError: if the disk will not take them; they stay `*.partial`.
+        """
+        with self._writing(), self._log:
+            self.log("end", **{key: summary.get(key) for key in ("ended", "error", "final_mode")})
+            os.fsync(self._log.fileno())
+        with self._writing():
+            os.replace(self._folder / "log.jsonl.partial", self._folder / "log.jsonl")
+            if self._film is not None and self._film.close():
+                os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
+            text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
+            write_atomically(self._folder / "run.json", text)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise VlaError(f"the files of the run in {self._folder} cannot be written: {error}") from error
 
 
 def side_by_side(images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> UInt8[np.ndarray, "tall wide 3"]:
