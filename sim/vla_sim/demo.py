@@ -12,7 +12,10 @@ from vla_sim.evaluation_plan import FIRST_UNSEEN_SEED, Control, EvalConfig
 
 @dataclasses.dataclass
 class DemoConfig:
-    """Let the shipped policy drive the simulated arm: a table, a report and videos, in a few minutes."""
+    """Let the shipped policy drive the simulated arm: a table, a report and videos, in a few minutes.
+
+    Example: vla demo out=out/demo
+    """
 
     out: Path = Path("out/demo")
     """Folder of the report; an older report in it is replaced."""

@@ -40,14 +40,19 @@ class Control(enum.Enum):
 
 @dataclasses.dataclass
 class EvalConfig:
-    """Measure a policy in closed loop, with its controls: report.json, report.html and videos."""
+    """Measure a policy in closed loop, with its controls: report.json, report.html and videos.
+
+    Example: vla eval policy=pretrained suite=tabletop episodes=100 out=out/eval
+    Example: vla eval policy=runs/first tasks=[stack,stack_swapped] controls=[] out=out/words
+    Example: vla eval policy=pretrained instruction=wrong videos=0 out=out/wrong
+    """
 
     policy: str = "pretrained"
     """pretrained, a checkpoint folder, scripted, random, zero, blind, blind:CHECKPOINT_DIR or replay:STORE."""
     suite: str = "tabletop"
     """Which tasks."""
-    tasks: list[str] | None = None
-    """Some of the tasks only; all of the suite if not given."""
+    tasks: list[str] = dataclasses.field(default_factory=list)
+    """Only these, of the suite or not; all of the suite if empty."""
     episodes: int = 100
     """Of each task."""
     seed: int = FIRST_UNSEEN_SEED
@@ -141,7 +146,7 @@ def planned_runs(config: EvalConfig) -> list[Run]:
     ]
 
 
-def chosen_tasks(suite: str, tasks: Sequence[str] | None) -> list[str]:
+def chosen_tasks(suite: str, tasks: Sequence[str]) -> list[str]:
     """The tasks to evaluate, those of the suite in its order and then any others.
 
     Raises:
@@ -149,13 +154,11 @@ def chosen_tasks(suite: str, tasks: Sequence[str] | None) -> list[str]:
     """
     if suite not in SUITES:
         raise unknown("suite", suite, SUITES)
-    if tasks is not None and not tasks:
-        raise ConfigError(f"tasks is empty: leave it out for all of {suite}, or name some of {', '.join(TASKS)}")
-    for task in tasks or ():
+    for task in tasks:
         if task not in TASKS:
             raise unknown("task", task, TASKS)
     order = [*SUITES[suite], *(task for task in TASKS if task not in SUITES[suite])]
-    return [task for task in order if task in (SUITES[suite] if tasks is None else tasks)]
+    return [task for task in order if task in (tasks or SUITES[suite])]
 
 
 def make_policy(name: str, environments: Sequence[TabletopEnvironment], batch_size: int | None = None) -> Policy:
