@@ -26,7 +26,7 @@ from vla.errors import ConfigError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
 from vla_datasets.store import EpisodeStore
 from vla_policies.chunking import ExecutionConfig
-from vla_policies.loading import checkpoint_folder, load_policy
+from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
 from vla_sim.embodiments import TABLETOP_PANDA
@@ -54,7 +54,7 @@ class CollectConfig:
     seed: int = 0
     """Of the first episode of each task; the others follow."""
     policy: str = SCRIPTED
-    """Who acts: `scripted`, or a checkpoint whose states the experts label."""
+    """Who acts: `scripted`, or a policy, such as a checkpoint, whose states the experts label."""
     beta: float = 0.0
     """The chance, each step, that the expert acts instead of the policy."""
     execute_steps: int | None = None
@@ -129,8 +129,8 @@ def _units(config: CollectConfig) -> list[Unit]:
             raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
     if not 0.0 <= config.beta <= 1.0:
         raise ConfigError(f"beta is a chance between 0 and 1, got {config.beta}")
-    if config.policy != SCRIPTED:
-        checkpoint_folder(config.policy)
+    if config.policy != SCRIPTED and is_checkpoint(config.policy):
+        checkpoint_folder(config.policy, (SCRIPTED,))
     seeds = range(config.seed, config.seed + config.episodes)
     return [Unit(task, seed) for seed in seeds for task in dict.fromkeys(tasks)]
 
@@ -196,7 +196,7 @@ def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
     """Episodes in which the policy acts, labelled by the experts."""
     policy = _policy(config.policy)
     number = min(config.batch, len(units))
-    slots = [LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(number)]
+    slots = [LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(config.batch)[:number]]
     specs = (EpisodeSpec(unit.task, unit.seed) for unit in units)
     for result in rollout(policy, slots, specs, ExecutionConfig(execute_steps=config.execute_steps)):
         if result.error is None:

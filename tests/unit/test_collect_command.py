@@ -88,6 +88,31 @@ def test_labels_of_another_horizon_are_not_mixed_in(tmp_path: Path, capsys: pyte
     assert len(EpisodeStore.open(tmp_path / "store")) == 2
 
 
+def test_the_states_that_a_policy_visits_are_labelled(tmp_path: Path) -> None:
+    assert _collect(tmp_path / "store", "episodes=3", "policy=random", "batch=2", "horizon=3") == 0
+    store = EpisodeStore.open(tmp_path / "store")
+    assert {row.source for row in store.index()} == {"policy:random"}
+    assert len(store) == 6
+    episode = store.read(store.keys()[0])
+    assert episode.labels["lookahead"].shape == (episode.num_steps, 3, 5)
+    assert np.abs(episode.actions - episode.labels["lookahead"][:, 0]).max() > 0.01
+
+
+def test_the_expert_alone_acts_where_beta_is_one(tmp_path: Path) -> None:
+    _collect(tmp_path / "store", "episodes=2", "policy=random", "beta=1")
+    assert all(row.success for row in EpisodeStore.open(tmp_path / "store").index())
+
+
+def test_labels_of_a_policy_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+    _collect(tmp_path / "one", "episodes=3", "policy=random", "batch=1")
+    _collect(tmp_path / "four", "episodes=3", "policy=random", "batch=4")
+    one, four = EpisodeStore.open(tmp_path / "one"), EpisodeStore.open(tmp_path / "four")
+    assert one.keys() == four.keys()
+    for key in one:
+        assert np.array_equal(one.read(key).images["scene"], four.read(key).images["scene"])
+        assert np.array_equal(one.read(key).labels["lookahead"], four.read(key).labels["lookahead"])
+
+
 def test_a_checkpoint_is_known_by_its_folder_s_name_alone() -> None:
     assert collect.source("runs/somewhere/first") == "policy:first"
     assert collect.source("scripted") == "scripted"
