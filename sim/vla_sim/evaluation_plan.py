@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,13 +113,19 @@ def check_config(config: EvalConfig) -> list[Run]:
         if value is not None and value < lowest:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
-    if config.out.exists() and not config.out.is_dir():
-        raise ConfigError(f"out={config.out} is a file: name a folder")
+    _check_out(config.out)
     runs = planned_runs(config)
     environments = [TabletopEnvironment()]
     for run in runs:
         check_execution(run.execution, make_policy(run.policy, environments).horizon)
     return runs
+
+
+def _check_out(out: Path) -> None:
+    """Return if the report can be written, which is not tried before the evaluation has ended."""
+    nearest = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise ConfigError(f"out={out}: {nearest} is no folder that can be written to")
 
 
 def planned_runs(config: EvalConfig) -> list[Run]:

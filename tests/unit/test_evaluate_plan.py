@@ -112,8 +112,9 @@ def test_bad_input_is_refused_in_words(values: dict[str, Any], message: str) -> 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(ConfigError, match=f"out={tmp_path}/out is a file: name a folder"):
-        check_config(config(out=tmp_path / "out"))
+    for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
+        with pytest.raises(ConfigError, match=f"out={out}: {tmp_path}/out is no folder that can be written to"):
+            check_config(config(out=out))
 
 
 @pytest.mark.parametrize("name", ["gone/checkpoint", "blind:gone/checkpoint", "replay:gone/store"])
