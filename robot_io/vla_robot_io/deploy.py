@@ -14,6 +14,7 @@ import enum
 import importlib.metadata
 import inspect
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class DeployConfig:
     """Read, predict and judge, and send nothing to the arm."""
     clock: ClockKind = ClockKind.REAL
     """By which time the loop goes; `virtual` is for simulated robots."""
+    threads: int = 1
+    """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
     """Write video.mp4."""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -111,6 +114,7 @@ def deploy(config: DeployConfig) -> int:
         expected_name=f"robot '{config.driver}'",
         got_name=f"policy '{config.policy}'",
     )
+    _limit_threads(config.threads)
     check_execution(config.execution, policy.horizon)
     if config.dry_run:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
@@ -118,7 +122,7 @@ def deploy(config: DeployConfig) -> int:
     frames_per_second = robot.embodiment.control_hz if config.film else None
     recorder = RunRecorder(config.out, _header(config, robot), frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
-    run = LiveRun(environment, policy, clock, recorder, task, config.execution, console)
+    run = LiveRun(environment, policy, recorder, task, config.execution, console)
     return run.run(_header(config, robot))
 
 
@@ -138,6 +142,15 @@ def make_robot(config: DeployConfig, clock: Clock) -> Robot:
         if name not in known:
             raise unknown(f"option of robot '{config.driver}'", name, known)
     return make(clock, **own, **config.options)
+
+
+def _limit_threads(threads: int) -> None:
+    """Have torch work in this many threads, if a policy has loaded it; this package does without."""
+    if threads < 1:
+        raise ConfigError(f"threads is at least 1, got {threads}")
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
 
 
 def _header(config: DeployConfig, robot: Robot) -> dict[str, Any]:

@@ -19,13 +19,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vla.embodiment import Embodiment
-from vla.interfaces import ActionChunk, Clock, EpisodeSpec, Observation, Policy, Transition
+from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy, Transition
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import RolloutEvents, RolloutResult, rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.interrupts import interruptible, uninterrupted
 from vla_robot_io.recording import RunRecorder
 
+WARM_UP_PREDICTIONS = 3
+"""With the arm still without torque: the first ones are slow, and nobody acts upon them."""
 EXIT_OK, EXIT_ERROR, EXIT_INTERRUPTED = 0, 3, 130
 
 
@@ -45,7 +47,6 @@ class LiveRun:
         self,
         environment: ArmEnvironment,
         policy: Policy,
-        clock: Clock,
         recorder: RunRecorder,
         task: Task,
         execution: ExecutionConfig,
@@ -53,7 +54,6 @@ class LiveRun:
     ) -> None:
         self._environment = environment
         self._policy = RecordedPolicy(policy, recorder)
-        self._clock = clock
         self._recorder = recorder
         self._task = task
         self._execution = execution
@@ -97,14 +97,16 @@ class LiveRun:
                 on_step=lambda _, __, transition: self._on_step(transition, progress, line),
             )
             environments = [self._environment]
-            (result,) = rollout(self._policy, environments, [spec], self._execution, clock=self._clock, events=events)
+            # Without a clock no chunk comes too late for the rollout loop, which would end the run: the environment
+            # knows what to do with a late action, which is to hold, look again and have a new one predicted.
+            (result,) = rollout(self._policy, environments, [spec], self._execution, events=events)
         return result
 
     def _warm_up(self, observation: Observation, seed: int) -> None:
-        """One prediction that nobody acts upon: the first is slow, and the arm has no torque yet."""
         begin = time.monotonic()
         self._policy.reset([seed])
-        self._policy.warm_up(observation)
+        for _ in range(WARM_UP_PREDICTIONS):
+            self._policy.warm_up(observation)
         self._warm_up_s = time.monotonic() - begin
 
     def _on_step(self, transition: Transition, progress: Progress, line: TaskID) -> None:

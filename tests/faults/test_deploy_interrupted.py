@@ -30,7 +30,7 @@ BOX = EnvelopeConfig([0.2, -0.4, 0.01], [0.8, 0.4, 0.6], floor_m=0.01, speed_fac
 
 @dataclasses.dataclass
 class Forward:
-    """Moves ahead, and has something happen to it in its third prediction of the run."""
+    """Moves ahead, and has something happen to it in its fifth prediction of the run."""
 
     happening: Callable[[], None] = lambda: None
     value: float = 0.01
@@ -43,8 +43,8 @@ class Forward:
 
     def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
         self.calls += 1
-        action = [self.value if self.calls == 3 else 0.01, 0.0, 0.0, 0.0, 1.0]
-        if self.calls == 3:
+        action = [self.value if self.calls == 5 else 0.01, 0.0, 0.0, 0.0, 1.0]
+        if self.calls == 5:
             self.happening()
         return [ActionChunk(np.array([action] * 2, np.float32), o.time_s, 1.0) for o in observations]
 
@@ -57,6 +57,7 @@ class Lab:
     policy: Forward
     faults: ArmFaults | None = None
     calls: list[str] = dataclasses.field(default_factory=list)
+    clock: VirtualClock = dataclasses.field(default_factory=VirtualClock)
 
     def robot(self, clock: VirtualClock) -> Robot:
         robot = loopback_robot(clock, TABLETOP_PANDA, arm_faults=self.faults)
@@ -78,13 +79,12 @@ class Lab:
         return not (self.out / "log.jsonl").exists()
 
     def run(self) -> int:
-        clock = VirtualClock()
+        clock = self.clock
         environment = ArmEnvironment(self.robot(clock), clock, BOX, duration_s=2.0)
         recorder = RunRecorder(self.out, {"warning": "not safety-rated"}, 10.0)
         run = LiveRun(
             environment,
             self.policy,
-            clock,
             recorder,
             Task("go", 0, 2.0),
             ExecutionConfig(),
@@ -123,7 +123,7 @@ def test_an_interruption_while_closing_does_not_stop_the_closing(tmp_path: Path)
     def impatient(arm: Any, name: str) -> None:
         listen(arm, name)
         heard = getattr(arm, name)
-        setattr(arm, name, lambda: (signal.raise_signal(signal.SIGINT) if lab.policy.calls == 3 else None, heard())[1])
+        setattr(arm, name, lambda: (signal.raise_signal(signal.SIGINT) if lab.policy.calls == 5 else None, heard())[1])
 
     lab._listen = impatient  # type: ignore[method-assign]
     assert lab.run() == 130
@@ -144,8 +144,29 @@ def test_a_chunk_that_is_not_finite_ends_in_hold_before_it_moves_anything(tmp_pa
     lab = Lab(tmp_path / "run", Forward(value=float("nan")))
     assert lab.run() == 3
     assert lab.summary()["error"].startswith("ActionError: the action chunk is not finite")
-    assert lab.summary()["steps"] == 4
+    assert lab.summary()["steps"] == 8
     assert lab.calls[-2:] == ["hold while running", "close while hold"]
+
+
+def test_one_slow_answer_holds_and_the_next_one_moves_again(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "run", Forward(lambda: lab.clock.advance(1.0)))
+    assert lab.run() == 0
+    assert lab.summary()["modes"] == {"running": 9, "hold": 1}
+    assert lab.summary()["reasons"]["late_command"] == 1
+
+
+def test_a_policy_that_is_always_late_moves_nothing(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "run", Forward())
+
+    class Slow(Forward):
+        def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+            lab.clock.advance(1.2)
+            return super().predict(observations, slots)
+
+    lab.policy = Slow()
+    assert lab.run() == 0
+    assert set(lab.summary()["modes"]) <= {"armed", "hold"}
+    assert lab.summary()["ended"] == "time"
 
 
 def test_a_fault_of_the_wire_ends_latched_and_is_told(tmp_path: Path) -> None:
@@ -174,7 +195,7 @@ def test_the_policy_warms_up_before_the_arm_has_torque(tmp_path: Path) -> None:
 
     lab.policy = First()
     assert lab.run() == 0
-    assert seen[:2] == ["no torque", "armed"]
+    assert seen[:4] == ["no torque"] * 3 + ["armed"]
 
 
 def test_a_policy_that_fails_to_warm_up_never_arms(tmp_path: Path) -> None:
