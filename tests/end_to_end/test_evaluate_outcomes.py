@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vla.interfaces import EpisodeSpec
+from vla.model.compact import CompactConfig
+from vla.model.vla_model import Head
+from vla.normalization import Statistics
+from vla.testing import make_episode
+from vla.tokens.bins import BinTokenizer
+from vla.tokens.text import TextTokenizer
+from vla_policies.checkpoint import Checkpoint, make_model, save_checkpoint
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.rollout import RolloutResult
 from vla_sim import demo, evaluate
+from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.jobs import Job, Message, Outcome
 from vla_sim.workers import worker_pool
 
@@ -21,12 +31,15 @@ SPECS = [EpisodeSpec(task, seed) for task in ("reach", "pick_up", "open_drawer")
 FULL_LOOP = ["policy=scripted", "tasks=[reach,press_button]", "episodes=2", "workers=1"]
 
 
-def outcomes(policy: str, workers: int, batch: int) -> list[tuple[object, ...]]:
-    """All of each episode that can be seen from outside, to the last bit of its actions."""
-    job = Job(policy, ExecutionConfig())
+def outcomes(policies: Sequence[str], workers: int, batch: int) -> dict[str, list[tuple[object, ...]]]:
+    """All of each episode that can be seen from outside, to the last bit of its actions, by policy."""
     with worker_pool(functools.partial(evaluate.make_runner, batch), workers) as pool:
-        found = sorted((m for m in pool.run(job, SPECS) if isinstance(m, Outcome)), key=lambda outcome: outcome.index)
-    return [_visible(outcome.result) for outcome in found]
+        return {policy: _visible_in_order(pool.run(Job(policy, ExecutionConfig()), SPECS)) for policy in policies}
+
+
+def _visible_in_order(messages: Iterator[Message]) -> list[tuple[object, ...]]:
+    found = [message for message in messages if isinstance(message, Outcome)]
+    return [_visible(outcome.result) for outcome in sorted(found, key=lambda outcome: outcome.index)]
 
 
 def _visible(result: RolloutResult) -> tuple[object, ...]:
@@ -34,18 +47,71 @@ def _visible(result: RolloutResult) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def alone() -> Callable[[str], list[tuple[object, ...]]]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small model of the tabletop, untrained: its actions hang on every bit of what it computes."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("untrained")
+    episode = make_episode(TABLETOP_PANDA, steps=40, seed=0, lookahead=4)
+    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], TABLETOP_PANDA, num_bins=41)
+    backbone = CompactConfig(width=32, layers=1, heads=2, channels=8)
+    torch.manual_seed(0)
+    model = make_model(TABLETOP_PANDA, action_tokenizer, TextTokenizer.shipped(), backbone, Head.SLOTS)
+    names = [field.name for field in TABLETOP_PANDA.proprioception]
+    save_checkpoint(
+        folder,
+        Checkpoint(
+            embodiment=TABLETOP_PANDA,
+            statistics=Statistics.of(episode.proprioception.astype(np.float64), names).without_values(),
+            action_tokenizer=action_tokenizer,
+            text_tokenizer=TextTokenizer.shipped(),
+            backbone=backbone,
+            head=Head.SLOTS,
+            config={},
+            step=0,
+            weights=model.state_dict(),
+        ),
+    )
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint: str) -> dict[str, list[tuple[object, ...]]]:
     """Outcomes one at a time in one process."""
-    return functools.cache(lambda policy: outcomes(policy, workers=1, batch=1))
+    return outcomes(["scripted", "random", checkpoint], workers=1, batch=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "batch"), [(1, 7), (1, 32), (2, 1), (2, 7)])
-@pytest.mark.parametrize("policy", ["scripted", "random"])
 def test_an_outcome_depends_on_neither_workers_nor_batch(
-    alone: Callable[[str], list[tuple[object, ...]]], policy: str, workers: int, batch: int
+    alone: dict[str, list[tuple[object, ...]]], workers: int, batch: int
 ) -> None:
-    assert outcomes(policy, workers, batch) == alone(policy)
+    assert outcomes(list(alone), workers, batch) == alone
+
+
+def test_the_outcomes_that_are_compared_are_of_whole_episodes(alone: dict[str, list[tuple[object, ...]]]) -> None:
+    assert all(error is None for episodes in alone.values() for _, _, _, _, error, _ in episodes)
+    assert all(success for _, _, success, _, _, _ in alone["scripted"])
+
+
+def test_a_checkpoint_is_evaluated_with_every_control(tmp_path: Path, checkpoint: str) -> None:
+    arguments = [f"policy={checkpoint}", "tasks=[reach]", "episodes=1", "workers=1", "videos=0", f"out={tmp_path}"]
+    assert evaluate.main(arguments) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report["controls"]) == ["random", "blind", "wrong_instruction", "held_out"]
+    assert len(report["hashes"]["checkpoint"]) == 64
+    assert report["latency_ms"]["mean_batch_size"] == 1
+
+
+def test_a_corrupt_checkpoint_is_named_and_nothing_is_written(
+    tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "broken")
+    (weights,) = (tmp_path / "broken").glob("weights-*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert evaluate.main([f"policy={tmp_path}/broken", f"out={tmp_path}/out"]) == 2
+    assert f"{weights} is altered" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_evaluation_writes_the_report_that_was_promised(tmp_path: Path) -> None:
