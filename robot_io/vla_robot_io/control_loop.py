@@ -113,7 +113,7 @@ class ArmEnvironment:
         self._blind: tuple[Reason, ...] = ()
         self._instruction = ""
         self._index = 0
-        self._began_s = self._observed_s = clock.now()
+        self._began_s = self._observed_s = self._due_s = clock.now()
         self._overruns_in_a_row = 0
 
     @property
@@ -229,7 +229,7 @@ class ArmEnvironment:
         self._arm.note(reasons, "step")
         increment = (target.positions - self._arm.last.positions) / self._num_commands
         self._arm.resume()
-        due_s, overruns = began_s, 0
+        due_s, overruns = self._grid(began_s), 0
         for tick in range(self._num_commands):
             late = False
             if tick > 0:
@@ -241,7 +241,15 @@ class ArmEnvironment:
             # Late commands move the grid: to catch up would be to burst.
             due_s = (self._clock.now() if late else due_s) + self._period_s
             self._clock.sleep_until(due_s)
+        self._due_s = due_s
         return overruns
+
+    def _grid(self, began_s: float) -> float:
+        """When this step's first command is due: where the last step ended, if that was hardly ago.
+
+        So looking, which takes some milliseconds, does not slow the loop down; thinking, which takes longer, does.
+        """
+        return self._due_s if 0 <= began_s - self._due_s <= self._period_s / 2 else began_s
 
     def _is_overrun(self, due_s: float) -> bool:
         late_s = self._clock.now() - due_s

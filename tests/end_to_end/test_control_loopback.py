@@ -105,6 +105,18 @@ def test_an_action_is_spread_over_every_command_of_its_step(rate_hz: float) -> N
     assert reports[0].reasons == ()
 
 
+@pytest.mark.parametrize(("thinking_s", "step_s"), [(0.0, 0.1), (0.004, 0.1), (0.02, 0.12)])
+def test_a_moment_between_two_steps_does_not_slow_the_loop_down(thinking_s: float, step_s: float) -> None:
+    environment, clock, reports = loop()
+    environment.reset(SPEC)
+    for _ in range(5):
+        environment.step(np.array([0.01, 0.0, 0.0, 0.0, 0.5], np.float32))
+        clock.advance(thinking_s)
+    began = np.array([report.began_s for report in reports])
+    assert np.diff(began)[1:] == pytest.approx(step_s)
+    assert sum(report.overruns for report in reports) == 0
+
+
 def test_what_the_envelope_holds_back_is_not_in_what_was_applied() -> None:
     environment, _, reports = loop(box=dataclasses.replace(BOX, speed_factor=0.05))
     environment.reset(SPEC)
