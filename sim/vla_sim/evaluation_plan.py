@@ -66,7 +66,7 @@ class EvalConfig:
     """How action chunks are carried out."""
     controls: list[Control] | None = None
     """Beside the main evaluation; if not given, all of them for a checkpoint and none for others."""
-    control_episodes: int = 20
+    control_episodes: int = 10
     """Of each task, for each control; at the same first seeds."""
     workers: int | None = None
     """Processes; one for each core if not given."""
