@@ -15,7 +15,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vla.decoding.token_decoder import Decoded, TokenDecoder
+from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
 from vla.embodiment import Embodiment
 from vla.interfaces import ActionChunk, Observation, check_observation
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
@@ -24,18 +24,26 @@ from vla_policies.checkpoint import Checkpoint, load_checkpoint
 class TokenPolicy:
     """A checkpoint at work. Stateless: every chunk depends on one observation alone."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str | None = None,
+        batch_size: int = 8,
+        choice: Choice = Choice.MEDIAN,
+    ) -> None:
         """Load the model.
 
         Args:
             device: where to run; a GPU if there is one.
             batch_size: of every pass through the model; 1 answers a single robot soonest.
+            choice: which token is taken; the median, since bins are in order.
         """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._checkpoint = checkpoint
         self._batch_size = batch_size
         self._model = checkpoint.build_model().to(self._device)
-        self._decoder = TokenDecoder(self._model, checkpoint.action_tokenizer.grammar())
+        self._decoder = TokenDecoder(self._model, checkpoint.action_tokenizer.grammar(), choice)
         self._normalizer = checkpoint.state_normalizer
         self._encode = functools.lru_cache(maxsize=4096)(self._encode_text)
 

@@ -55,11 +55,11 @@ class TrainConfig:
     data: list[str] = dataclasses.field(default_factory=list)
     """Episode stores, made by `vla collect`; without any, they are collected into OUT/data as `collect` says."""
     collect: list[str] = dataclasses.field(default_factory=list)
-    """Arguments of `vla collect` for the demonstrations."""
+    """Arguments of `vla collect` for the demonstrations, one call an entry."""
     dagger_steps: list[int] = dataclasses.field(default_factory=list)
     """Steps at which the policy is rolled out and the states it visits are labelled and added to the data."""
     dagger: list[str] = dataclasses.field(default_factory=list)
-    """Arguments of `vla collect` for each of these rounds."""
+    """Arguments of `vla collect` for each of these rounds, one call an entry."""
     seed: int = 0
     """Of the initial weights, the order of the samples and the picture shifts."""
     steps: int = 6000
@@ -227,21 +227,22 @@ class _Data:
         """All frames to train on after this many steps; what is not there yet is collected."""
         paths = self._config.data or [self._collected("demonstrations", self._config.collect, 0)]
         for number in range(1, self.num_rounds(done_steps) + 1):
-            arguments = [f"policy={self._config.out}", *self._config.dagger]
-            paths = [*paths, self._collected(f"dagger-{number}", arguments, number)]
+            calls = [f"{call} policy={self._config.out}" for call in self._config.dagger]
+            paths = [*paths, self._collected(f"dagger-{number}", calls, number)]
         embodiment = self._start.embodiment if self._start else None
         return load_frames([EpisodeStore.open(path, embodiment) for path in paths], self._config.horizon)
 
-    def _collected(self, name: str, arguments: Sequence[str], round_number: int) -> str:
+    def _collected(self, name: str, calls: Sequence[str], round_number: int) -> str:
         path = self._folder / name
         is_whole = path / "collected"
         if not is_whole.exists():
-            if not arguments:
+            if not calls:
                 raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
             # Scenes of different runs and rounds are different, and evaluation begins at a million.
             seed = self._config.seed * SEEDS_PER_RUN + round_number * SEEDS_PER_ROUND
-            horizon = self._config.horizon
-            _run_command("collect", [*arguments, f"seed={seed}", f"horizon={horizon}", f"out={path}"])
+            for call in calls:
+                own = [f"seed={seed}", f"horizon={self._config.horizon}", f"out={path}"]
+                _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
         return str(path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vla.decoding.token_decoder import TokenDecoder
+from vla.decoding.token_decoder import Choice, TokenDecoder
 from vla.embodiment import CameraSpec
 from vla.interfaces import Grammar
 from vla.model.compact import CompactBackbone, CompactConfig, Prefix
@@ -85,3 +85,24 @@ def test_a_grammar_of_another_vocabulary_is_refused() -> None:
     other = BinTokenizer(-np.ones(2), np.ones(2), num_bins=9, horizon=3)
     with pytest.raises(ValueError, match="9 action tokens, the model of 7"):
         TokenDecoder(_model(Head.SLOTS), other.grammar())
+
+
+@pytest.mark.parametrize("head", Head)
+def test_the_median_has_the_least_expected_distance(head: Head) -> None:
+    model = _model(head)
+    prefix = _prefix(model, 5)
+    decoded = TokenDecoder(model, TOKENIZER.grammar(), Choice.MEDIAN).decode(prefix)
+    with torch.no_grad():
+        logits = model(prefix, decoded.ids)[..., model.vocabulary.num_text :]
+    distance = (torch.arange(7)[:, None] - torch.arange(7)[None, :]).abs().float()
+    expected = logits.softmax(-1) @ distance  # (batch, tokens, candidates)
+    assert torch.equal(expected.argmin(-1), decoded.ids)
+
+
+def test_the_median_is_an_allowed_id_even_at_the_edge() -> None:
+    model = _model(Head.SLOTS)
+    grammar = TOKENIZER.grammar()
+    next_state = grammar.next_state.copy()
+    next_state[:, [0, 1, 2, 4, 5, 6]] = -1  # only id 3 is allowed, wherever
+    only_three = Grammar(next_state, grammar.accepting, grammar.max_tokens)
+    assert (TokenDecoder(model, only_three, Choice.MEDIAN).decode(_prefix(model, 3)).ids == 3).all()

@@ -4,7 +4,7 @@
     wrist  ─► patches ─► convolutions ─► feature map ──┤ language-queried connector ─► image tokens ┐
     instruction ─► text tokens ─► text blocks ─► queries ┘                                          ├─► prefix
                                        └────────────────────────────────────────────► text tokens ┤
-    proprioception ─► one token ───────────────────────────────────────────────────────────────── ┘
+    proprioception and where the named queries looked ─► one token ────────────────────────────── ┘
 
 The connector asks the feature maps questions that the instruction's tokens answer: each query attends to the text to
 become a vector, and that vector attends to the image to become one token, of what is there and where it is. The first
@@ -82,7 +82,13 @@ class CompactBackbone(nn.Module):
         )
         self.vision = nn.ModuleList(FeatureMap(camera, config.channels) for camera in cameras)
         self.connectors = nn.ModuleList(LanguageQueriedConnector(config, camera) for camera in cameras)
-        self.state_embedding = nn.Sequential(nn.Linear(state_dim, width), nn.ReLU(), nn.Linear(width, width))
+        self.state_embedding = nn.Sequential(
+            nn.Linear(state_dim + 2 * len(ROLES), 2 * width),
+            nn.ReLU(),
+            nn.Linear(2 * width, 2 * width),
+            nn.ReLU(),
+            nn.Linear(2 * width, width),
+        )
         self.decoder = Transformer(width, config.layers, config.heads, config.mlp_ratio)
         self.apply(_initialise)
 
@@ -111,17 +117,18 @@ class CompactBackbone(nn.Module):
         blocked = text_is_padding[:, None, None, :]
         for block in self.text_blocks:
             words = block(words, blocked)
-        seen, maps = [], []
-        for name, vision, connector in zip(self.camera_names, self.vision, self.connectors, strict=True):
-            tokens, attention = connector(vision(images[name], dtype=words.dtype), words, text_is_padding)
-            seen.append(tokens)
-            maps.append(attention)
-        state_token = self.state_embedding(state.to(words.dtype))[:, None]
+        answers = [
+            connector(vision(images[name], dtype=words.dtype), words, text_is_padding)
+            for name, vision, connector in zip(self.camera_names, self.vision, self.connectors, strict=True)
+        ]
+        seen = [answer.tokens for answer in answers]
+        points = answers[0].points[:, : len(ROLES)].flatten(1)
+        state_token = self.state_embedding(torch.cat([state.to(points.dtype), points], dim=-1))[:, None]
         tokens = torch.cat([*seen, words, state_token], dim=1)
         is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         start = sum(part.shape[1] for part in seen)
         is_padding[:, start : start + text.shape[1]] = text_is_padding
-        return Prefix(tokens, is_padding, maps[0][:, : len(ROLES)])
+        return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
 
     def forward(
         self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
@@ -183,6 +190,17 @@ class FeatureMap(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What the questions to one image found."""
+
+    tokens: Float[Tensor, "batch queries width"]
+    points: Float[Tensor, "batch queries 2"]
+    """Where each looked on average, u right and v down, from -2 to 2."""
+    logits: Float[Tensor, "batch queries cells"]
+    """Of the attention that made them."""
+
+
 class LanguageQueriedConnector(nn.Module):
     """A few tokens a camera, each the answer to a question that the text asks."""
 
@@ -202,15 +220,15 @@ class LanguageQueriedConnector(nn.Module):
         features: Float[Tensor, "batch cells channels"],
         words: Float[Tensor, "batch text_tokens width"],
         is_padding: Bool[Tensor, "batch text_tokens"],
-    ) -> tuple[Float[Tensor, "batch queries width"], Float[Tensor, "batch queries cells"]]:
-        """The tokens, and the attention logits that made them."""
+    ) -> Answers:
+        """What the questions found."""
         relevance = self.queries.to(words.dtype) @ self.text_key(words).transpose(1, 2)  # (batch, queries, text_tokens)
         relevance = relevance.masked_fill(is_padding[:, None, :], torch.finfo(relevance.dtype).min)
         questions = self.question(relevance.softmax(-1).to(words.dtype) @ words + self.queries)
         logits = questions @ self.key(features).transpose(1, 2)  # (batch, queries, cells)
         weights = logits.softmax(-1).to(features.dtype)
-        where = (weights @ self.cells.to(weights.dtype) - 0.5) * 4
-        return self.answer(torch.cat([weights @ features, where], dim=-1)) + self.place, logits
+        points = (weights @ self.cells.to(weights.dtype) - 0.5) * 4
+        return Answers(self.answer(torch.cat([weights @ features, points], dim=-1)) + self.place, points, logits)
 
 
 def _cell_centres(camera: CameraSpec) -> Float[Tensor, "cells 2"]:
