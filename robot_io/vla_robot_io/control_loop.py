@@ -22,9 +22,9 @@ from jaxtyping import Float32
 
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, ObservationError
-from vla.interfaces import ArmMode, Camera, CameraFrame, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla_robot_io.cameras import WatchedCameras
 from vla_robot_io.envelope import Envelope, Setpoint, non_finite
-from vla_robot_io.freshness import CameraWatch
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm, require_positive
 from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.motion import HandMotion
@@ -101,7 +101,6 @@ class ArmEnvironment:
         self.on_step: Callable[[StepReport], None] | None = None
         """Told of every control step, those that end in an error too."""
         _check_control(self._control, duration_s)
-        _check_cameras(robot)
         self._num_commands = commands_per_step(robot)
         self._period_s = 1.0 / robot.arm.spec.rate_hz
         limits = limits_of(robot.arm.spec, envelope)
@@ -109,7 +108,7 @@ class ArmEnvironment:
         self._trips = TripLog()
         guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3])
         self._arm = GuardedArm(robot.arm, clock, guard, self._control.guard, self._trips)
-        self._watches: dict[str, CameraWatch] = {}
+        self._cameras = WatchedCameras(robot, clock, self._control.camera_age_s, self._control.frozen_frames)
         self._blind: tuple[Reason, ...] = ()
         self._instruction = ""
         self._index = 0
@@ -145,7 +144,7 @@ class ArmEnvironment:
         """A first look with no torque on the arm: for a policy to warm up on."""
         self._instruction = _instruction(spec)
         self._arm.open()
-        self._forget_cameras()
+        self._cameras.forget()
         return self._observe()
 
     def reset(self, spec: EpisodeSpec) -> Observation:
@@ -158,7 +157,7 @@ class ArmEnvironment:
         self._instruction = _instruction(spec)
         self._arm.open()
         self._arm.enable()
-        self._forget_cameras()
+        self._cameras.forget()
         self._index = self._overruns_in_a_row = 0
         self._began_s = self._clock.now()
         return self._observe()
@@ -188,8 +187,7 @@ class ArmEnvironment:
         try:
             self._arm.close()
         finally:
-            for camera in self._robot.cameras:
-                camera.close()
+            self._cameras.close()
 
     # ------------------------------------------------------------------ acting
 
@@ -267,29 +265,16 @@ class ArmEnvironment:
 
     def _observe(self) -> Observation:
         state = self._arm.read()
-        fresh = {"proprioception"} if self._arm.is_trusted else set()
-        images, reasons = {}, []
-        for camera in self._robot.cameras:
-            frame = self._picture(camera)
-            is_new, reason = self._watches[camera.name].look(frame, self._clock.now())
-            images[camera.name] = frame.image
-            fresh |= {camera.name} if is_new else set()
-            reasons += [reason] if reason else []
-        self._blind = tuple(reasons)
-        self._observed_s = self._clock.now()
-        proprioception = self._motion.proprioception(state)
-        return Observation(images, proprioception, self._instruction, self._observed_s, frozenset(fresh))
-
-    def _picture(self, camera: Camera) -> CameraFrame:
         try:
-            return camera.read()
-        except OSError as error:
+            sight = self._cameras.look()
+        except ObservationError:
             self._arm.hold()
-            raise ObservationError(f"camera '{camera.name}' cannot be read: {error}") from error
-
-    def _forget_cameras(self) -> None:
-        age_s, repeats = self._control.camera_age_s, self._control.frozen_frames
-        self._watches = {camera.name: CameraWatch(camera.name, age_s, repeats) for camera in self._robot.cameras}
+            raise
+        self._blind = sight.reasons
+        self._observed_s = self._clock.now()
+        fresh = sight.fresh | ({"proprioception"} if self._arm.is_trusted else set())
+        proprioception = self._motion.proprioception(state)
+        return Observation(sight.images, proprioception, self._instruction, self._observed_s, fresh)
 
     def _transition(self, applied: Float32[np.ndarray, " action_dim"]) -> Transition:
         observation = self._observe()
@@ -342,14 +327,6 @@ def _check_control(control: ControlConfig, duration_s: float) -> None:
     for name in ("camera_age_s", "frozen_frames", "reply_deadline_s", "overruns_to_hold"):
         require_positive(f"control.{name}", float(getattr(control, name)))
     require_positive("seconds", duration_s)
-
-
-def _check_cameras(robot: Robot) -> None:
-    present = {camera.name for camera in robot.cameras}
-    for camera in robot.embodiment.cameras:
-        if camera.name not in present:
-            known = ", ".join(sorted(present)) or "none"
-            raise ConfigError(f"the robot lacks camera '{camera.name}' of {robot.embodiment.name}; it has: {known}")
 
 
 def _instruction(spec: EpisodeSpec) -> str:
