@@ -1,8 +1,8 @@
 """Every task as a Gymnasium environment.
 
-    from vla_sim import gymnasium_environments
+    from vla_sim.gymnasium_environments import register
 
-    gymnasium_environments.register()
+    register()
     environment = gymnasium.make("vla_sim/reach-v0", render_mode="rgb_array")
 
 Nothing is registered by importing. The reward is 1 at the step of success and 0 otherwise.
