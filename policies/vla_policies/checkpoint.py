@@ -73,7 +73,8 @@ class Checkpoint:
         try:
             model.load_state_dict(dict(self.weights))
         except RuntimeError as error:
-            raise CheckpointError(f"the weights are not of the model the checkpoint describes: {error}") from error
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"the weights are not of the model the checkpoint describes: {reason}") from error
         return model.eval()
 
 
