@@ -13,11 +13,11 @@ a run that was never stopped.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla import cli, commands
 from vla.errors import ConfigError, StoreError
-from vla.files import write_atomically
+from vla.files import only_writer, write_atomically
 from vla.model.compact import CompactConfig
 from vla.model.vla_model import Head
 from vla.tokens.bins import BinTokenizer
@@ -105,14 +105,22 @@ def train(config: TrainConfig) -> None:
         EmbodimentMismatch: if stores, or a store and a checkpoint, are for different robots.
         ConfigError: if `config.out` holds a run with another configuration, or there is neither data nor a way to it.
     """
+    if not config.data and not config.collect:
+        raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
     if config.threads:
         torch.set_num_threads(config.threads)
-    resumed = _resumable(config)
-    start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
-    run = _Run(config, start)
-    if resumed is not None:
-        run.resume(resumed)
-    run.train()
+    out = Path(config.out)
+    with contextlib.ExitStack() as claim:
+        if out.exists() or not config.data:
+            claim.enter_context(only_writer(out))
+        resumed = _resumable(config)
+        start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
+        run = _Run(config, start)
+        if resumed is not None:
+            run.resume(resumed)
+        if not out.exists():
+            claim.enter_context(only_writer(out))
+        run.train()
 
 
 class _Run:
@@ -146,7 +154,6 @@ class _Run:
 
     def train(self) -> None:
         config = self._config
-        self._out.mkdir(parents=True, exist_ok=True)
         log = _Log(self._out / LOG, self._trainer.step)
         for end in [*(step for step in config.dagger_steps if step > self._trainer.step), config.steps]:
             self._train_until(end, log)
@@ -236,8 +243,6 @@ class _Data:
         path = self._folder / name
         is_whole = path / "collected"
         if not is_whole.exists():
-            if not calls:
-                raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
             # Scenes of different runs and rounds are different, and evaluation begins at a million.
             seed = self._config.seed * SEEDS_PER_RUN + round_number * SEEDS_PER_ROUND
             for call in calls:
@@ -298,7 +303,7 @@ def _resumable(config: TrainConfig) -> Checkpoint | None:
     return checkpoint
 
 
-@contextmanager
+@contextlib.contextmanager
 def _progress(total: int, first: int) -> Iterator[Any]:
     """Yields a function of step and metrics that moves the bar."""
     columns = (

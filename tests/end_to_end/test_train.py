@@ -12,6 +12,7 @@ import torch
 import vla_policies.train as train_module
 from vla.embodiment import Embodiment
 from vla.errors import ConfigError, EmbodimentMismatch, StoreError
+from vla.files import only_writer
 from vla.model.compact import CompactConfig
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.store import EpisodeStore
@@ -26,7 +27,8 @@ Logged = dict[str, float]
 def _fill(path: Path, embodiment: Embodiment = SMALL_EMBODIMENT, first_seed: int = 0) -> None:
     store = EpisodeStore.open_or_create(path, embodiment)
     for seed in range(first_seed, first_seed + 6):
-        store.append(make_episode(embodiment, steps=10, seed=seed, lookahead=2))
+        if not store.contains("reach", seed, "scripted"):
+            store.append(make_episode(embodiment, steps=10, seed=seed, lookahead=2))
 
 
 @pytest.fixture
@@ -105,6 +107,12 @@ def test_a_round_of_dagger_rolls_out_the_policy_as_it_stands(
     train(dataclasses.replace(config, dagger_steps=[2, 4], dagger=["episodes=1"]))
     assert [call[2] for call in calls] == [f"policy={config.out}"] * 2
     assert [call[3] for call in calls] == ["seed=4000", "seed=8000"]
+
+
+def test_a_run_that_another_process_writes_is_left_alone(config: TrainConfig) -> None:
+    with only_writer(Path(config.out)), pytest.raises(ConfigError, match="another process is writing to"):
+        train(config)
+    assert list(Path(config.out).iterdir()) == []
 
 
 def test_a_finished_run_given_again_changes_nothing(config: TrainConfig) -> None:

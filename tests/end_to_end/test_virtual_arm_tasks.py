@@ -26,11 +26,12 @@ def demonstration(spec: EpisodeSpec) -> tuple[str, np.ndarray]:
     """The instruction, and what the expert did."""
     environment = TabletopEnvironment()
     instruction = environment.reset(spec).instruction
-    actions, is_over = [], False
-    while not is_over:
+    actions: list[np.ndarray] = []
+    while True:
         actions.append(environment.expert_action())
         transition = environment.step(actions[-1])
-        is_over = transition.terminated or transition.truncated
+        if transition.terminated or transition.truncated:
+            break
     assert transition.success
     return instruction, np.stack(actions)
 

@@ -85,7 +85,7 @@ def test_zero_rests_with_the_gripper_open() -> None:
 def test_zero_holds_the_measured_pose_where_actions_are_absolute() -> None:
     embodiment = absolute_joints()
     expected = [*observation().proprioception[:7], 1.0]
-    np.testing.assert_array_equal(act(ZeroPolicy(embodiment, horizon=1), seed=0)[0], np.float32(expected))
+    np.testing.assert_array_equal(act(ZeroPolicy(embodiment, horizon=1), seed=0)[0], np.array(expected, np.float32))
 
 
 def test_zero_refuses_an_absolute_field_that_is_not_measured() -> None:

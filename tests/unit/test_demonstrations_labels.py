@@ -46,12 +46,13 @@ def test_every_label_is_what_the_expert_does_from_that_state(environment: Tablet
 def test_recorded_actions_replay_to_the_recorded_pictures(environment: TabletopEnvironment) -> None:
     episode = demonstrate("put_in_bowl", 2, noise=LOUD, environment=environment)
     observation = environment.reset(EpisodeSpec("put_in_bowl", 2))
+    success = False
     for step, applied in enumerate(episode.actions):
         assert np.array_equal(observation.images["scene"], episode.images["scene"][step])
         assert np.array_equal(observation.proprioception, episode.proprioception[step])
         transition = environment.step(applied)
-        observation = transition.observation
-    assert transition.success == episode.success
+        observation, success = transition.observation, transition.success
+    assert success == episode.success
 
 
 def test_a_demonstration_depends_on_its_arguments_alone(environment: TabletopEnvironment) -> None:

@@ -46,7 +46,7 @@ def test_a_film_is_h264_that_browsers_play() -> None:
     film = Film(FilmConfig(height=64, width=80, speed=0.5), control_hz=10.0)
     for grey in range(0, 200, 20):
         film.add(np.full((64, 80, 3), grey, np.uint8))
-    with av.open(io.BytesIO(film.finish())) as container:
+    with av.open(io.BytesIO(film.finish()), "r") as container:
         (stream,) = container.streams.video
         context = stream.codec_context
         assert (context.name, context.pix_fmt, context.width, context.height) == ("h264", "yuv420p", 80, 64)
@@ -59,6 +59,6 @@ def test_a_film_shows_what_was_added() -> None:
     film = Film(FilmConfig(height=64, width=80), control_hz=10.0)
     for grey in (50, 150):
         film.add(np.full((64, 80, 3), grey, np.uint8))
-    with av.open(io.BytesIO(film.finish())) as container:
+    with av.open(io.BytesIO(film.finish()), "r") as container:
         means = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
     np.testing.assert_allclose(means[:2], [50, 150], atol=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -162,7 +162,7 @@ def test_an_index_is_the_place_among_the_specs() -> None:
 def test_specs_are_taken_only_when_a_slot_is_free() -> None:
     taken: list[int] = []
 
-    def lazily() -> Sequence[EpisodeSpec]:
+    def lazily() -> Iterator[EpisodeSpec]:
         for spec in specs([2, 5, 4]):
             taken.append(spec.seed)
             yield spec
