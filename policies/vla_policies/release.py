@@ -1,6 +1,6 @@
 """A training run made ready to ship: the checkpoint without its training state, and the log beside it.
 
-    python -m vla_policies.release runs/tabletop policies/vla_policies/pretrained
+python -m vla_policies.release runs/tabletop policies/vla_policies/pretrained
 """
 
 from __future__ import annotations

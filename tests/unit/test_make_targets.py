@@ -27,7 +27,9 @@ def plan(clone: Path, target: str, uv: str) -> str:
     shims.mkdir()
     (shims / "uv").write_text(uv)
     (shims / "uv").chmod(0o755)
-    environment = os.environ | {"PATH": f"{shims}{os.pathsep}{os.environ['PATH']}"}
+    # The tests themselves may run under make, whose flags its children inherit.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment = inherited | {"PATH": f"{shims}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["make", "-n", target], cwd=clone, env=environment, capture_output=True, text=True, check=True
     )
