@@ -99,6 +99,11 @@ def state_normalizer(statistics: Statistics, embodiment: Embodiment) -> Normaliz
     return Normalizer.of(statistics, embodiment.proprioception, Scheme.DEVIATION)
 
 
+def for_running(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without what only training needs."""
+    return dataclasses.replace(checkpoint, training={}, progress={})
+
+
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into `directory`, in place of the one before."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,12 @@ python -m vla_policies.release runs/tabletop policies/vla_policies/pretrained
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
 from vla.errors import VlaError
 from vla.files import write_atomically
-from vla_policies.checkpoint import load_checkpoint, save_checkpoint
+from vla_policies.checkpoint import for_running, load_checkpoint, save_checkpoint
 from vla_policies.train import LOG
 
 
@@ -21,8 +20,7 @@ def release(run: Path, folder: Path) -> None:
     Raises:
         CheckpointError: if the run has no whole checkpoint.
     """
-    checkpoint = load_checkpoint(run)
-    save_checkpoint(folder, dataclasses.replace(checkpoint, training={}, progress={}))
+    save_checkpoint(folder, for_running(load_checkpoint(run)))
     write_atomically(folder / LOG, (run / LOG).read_bytes())
 
 

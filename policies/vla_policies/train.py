@@ -36,10 +36,20 @@ from vla.tokens.text import TextTokenizer
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import Frames, ShuffledSampler, load_frames
 from vla_policies.batches import FrameBatches
-from vla_policies.checkpoint import MANIFEST, Checkpoint, load_checkpoint, make_model, save_checkpoint, state_normalizer
+from vla_policies.checkpoint import (
+    MANIFEST,
+    Checkpoint,
+    for_running,
+    load_checkpoint,
+    make_model,
+    save_checkpoint,
+    state_normalizer,
+)
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 
 LOG = "log.jsonl"
+CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every")
+"""What may differ when a run goes on: none of it changes what is learned."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND = 20_000, 4_000
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
@@ -81,7 +91,9 @@ class TrainConfig:
     log_every: int = 50
     """Steps between lines of the log."""
     checkpoint_every: int = 1000
-    """Steps between checkpoints."""
+    """Steps between checkpoints; each takes the place of the one before."""
+    keep_every: int | None = None
+    """Steps between policies that are kept for good, in OUT/kept, for a learning curve; none if null."""
     threads: int = 0
     """CPU threads; 0 takes every core."""
     device: str | None = None
@@ -174,6 +186,8 @@ class _Run:
                     log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
                 if step % config.checkpoint_every == 0 or step == end:
                     save_checkpoint(self._out, self._checkpoint())
+                if config.keep_every and step % config.keep_every == 0:
+                    save_checkpoint(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
 
     def _use(self, frames: Frames) -> None:
         """Train on these frames from now on."""
@@ -295,7 +309,7 @@ def _resumable(config: TrainConfig) -> Checkpoint | None:
         return None
     checkpoint = load_checkpoint(out, with_training=True)
     ours, theirs = json.loads(json.dumps(cli.resolved(config))), dict(checkpoint.config)
-    differing = [key for key in ours if ours[key] != theirs.get(key) and key not in ("out", "threads", "log_every")]
+    differing = [key for key in ours if ours[key] != theirs.get(key) and key not in CHANGEABLE]
     if differing:
         raise ConfigError(
             f"{out} holds a run with another configuration ({', '.join(differing)}): give it as it was, or another out"

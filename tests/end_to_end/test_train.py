@@ -115,6 +115,12 @@ def test_a_run_that_another_process_writes_is_left_alone(config: TrainConfig) ->
     assert list(Path(config.out).iterdir()) == []
 
 
+def test_policies_on_the_way_are_kept_where_asked_for(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, keep_every=3))
+    kept = sorted((Path(config.out) / "kept").iterdir())
+    assert [load_checkpoint(folder).step for folder in kept] == [3, 6]
+
+
 def test_a_finished_run_given_again_changes_nothing(config: TrainConfig) -> None:
     train(config)
     before = (Path(config.out) / "checkpoint.json").read_bytes()
