@@ -20,7 +20,10 @@ from vla_sim.tasks import match
 
 
 def main(sentence: str = "put the red block in the blue bowl", file: str = "episode.png") -> None:
-    task, _ = match(sentence)
+    found = match(sentence)
+    if found is None:
+        sys.exit(f"no task of the tabletop is asked for by '{sentence}'; try 'stack the red block on the blue block'")
+    task, _ = found
     environment, policy = TabletopEnvironment(), TokenPolicy.from_checkpoint(checkpoint_folder("pretrained"))
     observation = environment.reset(EpisodeSpec(task, seed=1_000_003, instruction=sentence))
     decoded = policy.decode([observation])

@@ -74,7 +74,7 @@ def success(world: World, names: Names) -> bool:
     """The block's middle lies on the pad, at rest, on the table."""
     block, pad = (world.position(name) for name in names)
     on_pad = bool(np.abs(block[:2] - pad[:2]).max() < PAD_SIZE_M / 2 - 0.003)
-    return on_pad and block[2] < 0.03 and world.speed(names[0]) < MAX_SPEED_M_S
+    return on_pad and bool(block[2] < 0.03) and world.speed(names[0]) < MAX_SPEED_M_S
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
