@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
 from vla.embodiment import Embodiment
@@ -107,9 +108,9 @@ def for_running(checkpoint: Checkpoint) -> Checkpoint:
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into `directory`, in place of the one before."""
     directory.mkdir(parents=True, exist_ok=True)
-    files = {f"weights-{checkpoint.step:08d}.safetensors": safetensors.torch.save(dict(checkpoint.weights))}
+    files = {f"weights-{checkpoint.step:08d}.safetensors": bytes_from_tensors(dict(checkpoint.weights))}
     if checkpoint.training:
-        files[f"training-{checkpoint.step:08d}.safetensors"] = safetensors.torch.save(dict(checkpoint.training))
+        files[f"training-{checkpoint.step:08d}.safetensors"] = bytes_from_tensors(dict(checkpoint.training))
     for name, content in files.items():
         write_atomically(directory / name, content)
     manifest = {
@@ -192,4 +193,4 @@ def _read_tensors(directory: Path, files: Mapping[str, Mapping[str, Any]], kind:
         raise CheckpointError(f"{path} is missing: the checkpoint promises {promised['bytes']} bytes") from None
     if len(content) != promised["bytes"] or sha256(content) != promised["sha256"]:
         raise CheckpointError(f"{path} is altered: its size or SHA-256 is not what {MANIFEST} says")
-    return safetensors.torch.load(content)
+    return tensors_from_bytes(content)
