@@ -15,12 +15,12 @@ def main() -> None:
     generator = np.random.default_rng(0)
     low, high = TABLETOP_PANDA.action_low, TABLETOP_PANDA.action_high
     chunks = generator.uniform(low, high, (1000, 4, TABLETOP_PANDA.action_dim)).astype(np.float32)
-    tokenizer = BinTokenizer.fit(chunks, TABLETOP_PANDA, num_bins=65)
+    tokenizer = BinTokenizer.fit(chunks, TABLETOP_PANDA, vocabulary_size=65)
 
     ids = tokenizer.encode(chunks[0])
-    back = tokenizer.decode(ids)
+    error = np.abs(tokenizer.decode(ids) - np.clip(chunks[0], tokenizer.ranges.low, tokenizer.ranges.high))
     print(f"{chunks[0].size} numbers became {len(ids)} tokens: {ids}")
-    print(f"largest error of a number: {np.abs(back - np.clip(chunks[0], tokenizer.low, tokenizer.high)).max():.2g}")
+    print(f"largest error of a number: {error.max():.2g}")
 
     grammar, state, drawn = tokenizer.grammar(), 0, []
     while not grammar.accepting[state]:

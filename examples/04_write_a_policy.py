@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vla.embodiment import Embodiment
-from vla.interfaces import ActionChunk, EpisodeSpec, Observation, check_observation
+from vla.interfaces import ActionChunk, EpisodeSpec, Observation, beginning_with, check_observation
 from vla.testing import check_policy
 from vla_policies.rollout import rollout
 from vla_sim.embodiments import TABLETOP_PANDA
@@ -29,8 +29,13 @@ class DownwardPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         """Nothing is remembered from one step to the next."""
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        return [self._chunk(observation) for observation in observations]
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        return beginning_with([self._chunk(observation) for observation in observations], committed)
 
     def _chunk(self, observation: Observation) -> ActionChunk:
         check_observation(observation, self.embodiment)

@@ -63,7 +63,7 @@ def _untrained(head: str) -> Checkpoint:
     from vla_policies.checkpoint import Checkpoint, make_model
 
     episode = make_episode(SMALL_EMBODIMENT, steps=40, seed=0, lookahead=2)
-    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], SMALL_EMBODIMENT, num_bins=9)
+    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], SMALL_EMBODIMENT, vocabulary_size=9)
     text_tokenizer = TextTokenizer.train([episode.instruction], vocabulary_size=270)
     backbone = CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8, text_tokens=8)
     names = [field.name for field in SMALL_EMBODIMENT.proprioception]

@@ -42,7 +42,7 @@ def run[C](command: str, schema: type[C], body: Callable[[C], int | None], argum
     An exception that is not ours is a bug, and passes through with its traceback.
 
     Args:
-        command: the sub-command, which is also the name of its file in `configs/vla_configs/`.
+        command: the sub-command, `eval` or `tokens fit`; its file in `configs/vla_configs/` is `tokens_fit.yaml`.
         schema: a plain dataclass, each field followed by a docstring.
         body: gets the configuration; returns the exit status, or `None` for 0.
         arguments: `key=value`, `--help` or `--show-config`.
@@ -114,13 +114,17 @@ def choices(group: str) -> list[str]:
 
 def _groups(command: str) -> dict[str, str | None]:
     """The groups of a command's file and their default choice: `MISSING` if one must be chosen."""
-    file = resources.files(CONFIG_MODULE) / f"{command}.yaml"
+    file = resources.files(CONFIG_MODULE) / f"{_file_name(command)}.yaml"
     if not file.is_file():
         raise ConfigError(f"there is no file '{command}' in {CONFIG_MODULE}")
     text = file.read_text(encoding="utf-8")
     document = OmegaConf.to_container(OmegaConf.create(text or "{}"))
     defaults = document.get("defaults", []) if isinstance(document, dict) else []
     return {str(group): choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
+
+
+def _file_name(command: str) -> str:
+    return command.replace(" ", "_")
 
 
 def _split(overrides: Sequence[str], groups: Mapping[str, str | None]) -> tuple[dict[str, str], list[tuple[str, str]]]:
@@ -144,7 +148,7 @@ def _composed(command: str, chosen: Mapping[str, str]) -> dict[str, Any]:
     overrides = [f"{group}={choice}" for group, choice in chosen.items()]
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
-            composed = OmegaConf.to_container(hydra_compose(command, overrides=overrides))
+            composed = OmegaConf.to_container(hydra_compose(_file_name(command), overrides=overrides))
         except HydraException as error:
             raise ConfigError(f"configs of 'vla {command}': {' '.join(str(error).split())}") from error
     assert isinstance(composed, dict)

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": Command("vla_sim.demo:main", "drive the simulated arm with the shipped policy; table, report and videos"),
     "collect": Command("vla_sim.collect:main", "record demonstrations, or label the states a policy visits"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
+    "tokens": Command("vla_policies.tokens_command:main", "fit action tokenizers to recorded episodes, compare them"),
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),
 }

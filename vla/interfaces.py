@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ObservationError
@@ -77,6 +77,18 @@ class Episode:
     @property
     def num_steps(self) -> int:
         return len(self.actions)
+
+
+def beginning_with(
+    chunks: Sequence[ActionChunk], committed: Sequence[Float32[np.ndarray, "_ action_dim"] | None] | None
+) -> list[ActionChunk]:
+    """The chunks with their first actions replaced by the committed ones: for policies that plan nothing ahead."""
+    return [
+        chunk
+        if first is None
+        else dataclasses.replace(chunk, actions=np.concatenate([first, chunk.actions[len(first) :]]))
+        for chunk, first in zip(chunks, committed or itertools.repeat(None), strict=False)
+    ]
 
 
 def check_observation(observation: Observation, embodiment: Embodiment) -> None:
@@ -144,8 +156,17 @@ class Policy(Protocol):
         """Begin an episode with `seeds[i]` in slot `slots[i]` (slots 0, 1, 2, ... if not given)."""
         ...
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[Float32[np.ndarray, "_ action_dim"] | None] | None = None,
+    ) -> list[ActionChunk]:
         """One chunk for each observation; `observations[i]` was made in slot `slots[i]`.
+
+        Args:
+            committed: actions that will be carried out before the chunk can take over, from the observation on:
+                each chunk begins with exactly these.
 
         Raises:
             ObservationError: if an observation is not what the embodiment promises.
@@ -441,9 +462,18 @@ class Grammar:
         return self.next_state >= 0
 
 
+PADDING_ID = -1
+"""Stands behind the last token of a sequence, and in forced tokens where nothing is forced."""
+
+
 @runtime_checkable
 class ActionTokenizer(Protocol):
     """Action chunks to token ids and back; decoding is total on what the grammar allows."""
+
+    @property
+    def name(self) -> str:
+        """Which kind it is: `bins`, `fast`, ..."""
+        ...
 
     @property
     def vocabulary_size(self) -> int: ...
@@ -454,7 +484,29 @@ class ActionTokenizer(Protocol):
     @property
     def action_dim(self) -> int: ...
 
-    def encode(self, actions: Float32[np.ndarray, "horizon action_dim"]) -> list[int]: ...
+    @property
+    def max_tokens(self) -> int:
+        """No chunk takes more tokens."""
+        ...
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether neighbouring ids stand for neighbouring actions, so that a median of ids means something."""
+        ...
+
+    def encode(self, actions: Float32[np.ndarray, "horizon action_dim"]) -> list[int]:
+        """The ids that stand for the chunk.
+
+        Raises:
+            ActionError: if the chunk is not finite, or of another shape.
+        """
+        ...
+
+    def encode_batch(
+        self, chunks: Float32[np.ndarray, "batch horizon action_dim"]
+    ) -> Int64[np.ndarray, "batch tokens"]:
+        """The ids of many chunks, each padded with -1 to `max_tokens`."""
+        ...
 
     def decode(self, ids: Sequence[int]) -> Float32[np.ndarray, "horizon action_dim"]:
         """The chunk that the ids stand for.
@@ -462,6 +514,20 @@ class ActionTokenizer(Protocol):
         Raises:
             ActionError: if the grammar does not allow the ids.
         """
+        ...
+
+    def decode_batch(self, ids: Int64[np.ndarray, "batch tokens"]) -> Float32[np.ndarray, "batch horizon action_dim"]:
+        """The chunks of many sequences, each padded with -1 to `max_tokens`."""
+        ...
+
+    def num_committed(self, steps: int) -> int:
+        """How many first ids are known when the first `steps` actions are: 0 where each id stands for all of them."""
+        ...
+
+    def decode_committed(
+        self, ids: Int64[np.ndarray, "batch tokens"], committed: Sequence[Float32[np.ndarray, "_ action_dim"]]
+    ) -> Float32[np.ndarray, "batch horizon action_dim"]:
+        """The chunks of ids, each beginning with exactly the actions committed in its row (none, or up to all)."""
         ...
 
     def grammar(self) -> Grammar: ...

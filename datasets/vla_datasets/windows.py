@@ -58,6 +58,8 @@ class Frames:
     """What to imitate, in physical units: the label `lookahead` where the episode has it, else what was executed."""
     chunk_padding: Bool[np.ndarray, "frames horizon"]
     """Which actions of `chunks` do not count."""
+    actions: Float32[np.ndarray, "frames action_dim"]
+    """What was executed, be it to imitate or not."""
     target: Float32[np.ndarray, "frames 2"]
     """Image point (u right, v down, in 0..1 of the first camera) of the object to act on; NaN where there is none."""
     destination: Float32[np.ndarray, "frames 2"]
@@ -86,6 +88,17 @@ class Frames:
             "proprioception": Statistics.of(self.proprioception, [field.name for field in body.proprioception]),
             "actions": Statistics.of(self.chunks[~self.chunk_padding], [field.name for field in body.action]),
         }
+
+    @property
+    def steps_left(self) -> Int32[np.ndarray, " frames"]:
+        """Frames of the same episode behind each."""
+        lengths = np.array([row.num_steps for row in self.episodes], np.int32)
+        return lengths[self.episode_index] - 1 - self.step_index
+
+    def executed(self) -> Float32[np.ndarray, "frames horizon action_dim"]:
+        """For each frame the next `horizon` executed actions; an episode's last one is repeated behind its end."""
+        ahead = np.minimum(np.arange(self.horizon), self.steps_left[:, None])
+        return self.actions[np.arange(len(self))[:, None] + ahead]
 
     def windows(self, indices: Int[np.ndarray, " batch"], history: int = 1) -> Windows:
         """The windows that end, in the present, at the frames `indices`.
@@ -195,6 +208,7 @@ def _allocate(embodiment: Embodiment, episodes: tuple[EpisodeRow, ...], horizon:
         proprioception=np.zeros((num, embodiment.state_dim), np.float32),
         chunks=np.zeros((num, horizon, embodiment.action_dim), np.float32),
         chunk_padding=np.zeros((num, horizon), np.bool_),
+        actions=np.zeros((num, embodiment.action_dim), np.float32),
         target=np.full((num, 2), np.nan, np.float32),
         destination=np.full((num, 2), np.nan, np.float32),
         instruction_index=which[episode_index],
@@ -209,6 +223,7 @@ def _fill(frames: Frames, rows: slice, episode: Episode) -> None:
     for name, images in frames.images.items():
         images[rows] = episode.images[name]
     frames.proprioception[rows] = episode.proprioception
+    frames.actions[rows] = episode.actions
     lookahead = episode.labels.get("lookahead")
     chunks, padding = (
         executed_chunks(episode.actions, frames.horizon)

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from vla.embodiment import ActionKind, Embodiment
 from vla.errors import ConfigError, StoreError
-from vla.interfaces import ActionChunk, Episode, Observation, Policy, check_observation
+from vla.interfaces import ActionChunk, Episode, Observation, Policy, beginning_with, check_observation
 
 DEFAULT_HORIZON = 4
 GRIPPER_FIELD = "gripper"
@@ -45,10 +45,16 @@ class RandomPolicy:
         for slot, seed in zip(_slots(seeds, slots), seeds, strict=True):
             self._generators[slot] = np.random.default_rng([_RANDOM_POLICY_STREAM, seed])
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         _check_all(observations, self._embodiment)
-        chunks = zip(observations, _slots(observations, slots), strict=True)
-        return [self._chunk(observation, self._generators[slot]) for observation, slot in chunks]
+        seen = zip(observations, _slots(observations, slots), strict=True)
+        chunks = [self._chunk(observation, self._generators[slot]) for observation, slot in seen]
+        return beginning_with(chunks, committed)
 
     def _chunk(self, observation: Observation, generator: np.random.Generator) -> ActionChunk:
         low, high = self._embodiment.action_low, self._embodiment.action_high
@@ -76,9 +82,14 @@ class ZeroPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         """Nothing is remembered."""
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         _check_all(observations, self._embodiment)
-        return [
+        chunks = [
             _chunk(
                 np.tile(self._rest(observation.proprioception), (self._horizon, 1)),
                 observation,
@@ -86,6 +97,7 @@ class ZeroPolicy:
             )
             for observation in observations
         ]
+        return beginning_with(chunks, committed)
 
 
 class ReplayPolicy:
@@ -146,7 +158,12 @@ class ReplayPolicy:
             self._seeds[slot] = seed
             self._playing.pop(slot, None)
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         """One chunk for each observation.
 
         Raises:
@@ -154,10 +171,11 @@ class ReplayPolicy:
             StoreError: if there is no recording of an episode's seed and instruction.
         """
         _check_all(observations, self._embodiment)
-        return [
+        chunks = [
             self._chunk(observation, slot)
             for observation, slot in zip(observations, _slots(observations, slots), strict=True)
         ]
+        return beginning_with(chunks, committed)
 
     def _chunk(self, observation: Observation, slot: int) -> ActionChunk:
         if slot not in self._playing:
@@ -191,9 +209,14 @@ class BlindPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self._policy.reset(seeds, slots)
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         _check_all(observations, self.embodiment)
-        return self._policy.predict([_blackened(observation) for observation in observations], slots)
+        return self._policy.predict([_blackened(observation) for observation in observations], slots, committed)
 
 
 def rest_action(

@@ -1,6 +1,13 @@
 """From frames in memory to what one training step takes.
 
 Every batch is a function of the frames, the indices and a generator: nothing is remembered from one to the next.
+
+Some samples are as real-time chunking will ask them: the first d actions are committed to, here those that were really
+carried out after the frame, noise and blunders included; the rest is what the expert would do after them.
+
+    frame i                  see image i, proprioception i moved by what is committed to
+    committed, d = 2         executed i, executed i+1
+    to be found                                       to imitate from frame i+2 on ...
 """
 
 from __future__ import annotations
@@ -10,11 +17,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from vla.dead_reckoning import motion_map
+from vla.interfaces import PADDING_ID, ActionTokenizer
 from vla.normalization import Normalizer
-from vla.tokens.bins import BinTokenizer
 from vla.tokens.text import TextTokenizer
 from vla_datasets.windows import Frames
 
@@ -31,9 +39,11 @@ class Batch:
     actions: Int64[Tensor, "batch tokens"]
     """As the action tokenizer numbers them."""
     is_padding: Bool[Tensor, "batch tokens"]
-    """Past the end of the episode."""
+    """Past the end of the sequence or of the episode, or committed to."""
     points: Float[Tensor, "batch roles 2"]
     """Where target and destination are in the first camera; NaN where there is none."""
+    forced: Int64[Tensor, "batch tokens"] | None = None
+    """Action tokens that are committed to; -1 where they are to be found."""
 
 
 class FrameBatches:
@@ -42,28 +52,43 @@ class FrameBatches:
     def __init__(
         self,
         frames: Frames,
-        action_tokenizer: BinTokenizer,
+        action_tokenizer: ActionTokenizer,
         text_tokenizer: TextTokenizer,
         text_tokens: int,
         normalizer: Normalizer,
         device: torch.device,
         *,
         shift_pixels: int,
+        committed_share: float = 0.0,
     ) -> None:
+        """Tokenise the frames.
+
+        Args:
+            shift_pixels: farthest shift of a picture.
+            committed_share: of the samples, those whose first actions are committed to.
+        """
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
-        is_padding = np.repeat(frames.chunk_padding, action_tokenizer.action_dim, axis=1)
+        actions = action_tokenizer.encode_batch(frames.chunks)
 
         def on_device(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
         self._images = {name: on_device(images) for name, images in frames.images.items()}
         self._state = on_device(normalizer.normalise(frames.proprioception))
-        self._actions = on_device(action_tokenizer.encode_batch(frames.chunks))
-        self._is_padding = on_device(is_padding)
+        self._actions = on_device(actions)
+        self._is_padding = on_device(_token_padding(actions, frames.chunk_padding, action_tokenizer))
         self._points = on_device(np.stack([frames.target, frames.destination], axis=1))
         self._text, self._text_is_padding = on_device(text), on_device(text_is_padding)
         self._instruction = on_device(frames.instruction_index.astype(np.int64))
-        self._device, self._shift = device, shift_pixels
+        self._commits = action_tokenizer.num_committed(1) > 0 and committed_share > 0
+        if self._commits:
+            self._executed = on_device(action_tokenizer.encode_batch(frames.executed()))
+            self._steps_left = on_device(frames.steps_left.astype(np.int64))
+            # A delay is at most half of the horizon.
+            counts = [action_tokenizer.num_committed(steps) for steps in range(action_tokenizer.horizon // 2 + 1)]
+            self._num_committed = on_device(np.array(counts))
+            self._motion = on_device(_normalised_motion(frames, normalizer, len(counts)))
+        self._device, self._shift, self._committed_share = device, shift_pixels, committed_share
 
     def batch(self, indices: Int64[np.ndarray, " batch"], generator: torch.Generator | None) -> Batch:
         """These frames, each camera's picture shifted by a few pixels if there is a generator."""
@@ -77,20 +102,76 @@ class FrameBatches:
                 height, width = frames.shape[1:3]
                 points = points + shift[:, None] / torch.tensor([width, height], device=self._device)
         sentence = self._instruction[index]
+        state = self._state[index]
+        actions, is_padding, forced = self._actions[index], self._is_padding[index], None
+        if generator is not None and self._commits:
+            steps = self._committed_steps(index, generator)
+            state = state + self._motion[index, steps]
+            actions, is_padding, forced = self._targets(index, steps)
         return Batch(
             images,
             self._text[sentence],
             self._text_is_padding[sentence],
-            self._state[index],
-            self._actions[index],
-            self._is_padding[index],
+            state,
+            actions,
+            is_padding,
             points,
+            forced,
         )
+
+    def _targets(
+        self, index: Int64[Tensor, " batch"], steps: Int64[Tensor, " batch"]
+    ) -> tuple[Int64[Tensor, "batch tokens"], Bool[Tensor, "batch tokens"], Int64[Tensor, "batch tokens"]]:
+        """Action tokens, which of them do not count, and those that are committed to (-1 elsewhere)."""
+        later = index + steps
+        place = torch.arange(self._actions.shape[1], device=self._device)
+        since = place - self._num_committed[steps][:, None]  # tokens after the committed ones
+        is_committed = since < 0
+        source = since.clamp(min=0)
+        actions = torch.where(is_committed, self._executed[index], self._actions[later].gather(1, source))
+        is_padding = is_committed | self._is_padding[later].gather(1, source)
+        return actions, is_padding, actions.masked_fill(~is_committed, PADDING_ID)
+
+    def _committed_steps(self, index: Int64[Tensor, " batch"], generator: torch.Generator) -> Int64[Tensor, " batch"]:
+        """How many actions each row commits to: none, or from one to half of the horizon, inside its episode."""
+        most = len(self._num_committed) - 1
+        is_given = torch.rand(len(index), generator=generator) < self._committed_share
+        steps = (
+            torch.randint(1, most + 1, (len(index),), generator=generator) * is_given if most else is_given.long() * 0
+        )
+        return torch.minimum(steps.to(self._device), self._steps_left[index])
 
     def _shifts(self, batch: int, generator: torch.Generator | None) -> Tensor | None:
         if generator is None or self._shift == 0:
             return None
         return torch.randint(-self._shift, self._shift + 1, (batch, 2), generator=generator).to(self._device)
+
+
+def _normalised_motion(
+    frames: Frames, normalizer: Normalizer, counts: int
+) -> Float32[np.ndarray, "frames counts state_dim"]:
+    """How far the next 0, 1, 2, ... executed actions move normalised proprioception."""
+    body = frames.embodiment
+    executed = frames.executed()[:, : counts - 1] @ motion_map(body)  # (frames, counts - 1, state_dim)
+    moved = np.concatenate([np.zeros_like(executed[:, :1]), executed.cumsum(axis=1)], axis=1)
+    still = np.zeros((1, body.state_dim), np.float32)
+    return (normalizer.normalise(moved) - normalizer.normalise(still)).astype(np.float32)
+
+
+def _token_padding(
+    actions: Int64[np.ndarray, "frames tokens"],
+    chunk_padding: Bool[np.ndarray, "frames horizon"],
+    tokenizer: ActionTokenizer,
+) -> Bool[np.ndarray, "frames tokens"]:
+    """Which tokens do not count: those behind a sequence's end, and those of actions behind the episode's.
+
+    Where an id stands for the whole chunk, the repeated last action at an episode's end is part of what it says.
+    """
+    is_padding = actions == PADDING_ID
+    for step in range(tokenizer.horizon):
+        of_step = slice(tokenizer.num_committed(step), tokenizer.num_committed(step + 1))
+        is_padding[:, of_step] |= chunk_padding[:, step, None]
+    return is_padding
 
 
 def shifted(

@@ -17,17 +17,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError
+from vla.errors import CheckpointError, ConfigError
 from vla.files import sha256, write_atomically
+from vla.interfaces import ActionTokenizer, Grammar
 from vla.model.compact import CompactBackbone, CompactConfig
 from vla.model.vla_model import Head, VlaModel, Vocabulary
 from vla.normalization import Normalizer, Scheme, Statistics
-from vla.tokens.bins import BinTokenizer
+from vla.tokens.files import tokenizer_from_json
 from vla.tokens.text import TextTokenizer
 
 FORMAT = "vla.checkpoint/1"
@@ -41,7 +43,7 @@ class Checkpoint:
     embodiment: Embodiment
     statistics: Statistics
     """Of proprioception."""
-    action_tokenizer: BinTokenizer
+    action_tokenizer: ActionTokenizer
     text_tokenizer: TextTokenizer
     backbone: CompactConfig
     head: Head
@@ -81,18 +83,38 @@ class Checkpoint:
 
 def make_model(
     embodiment: Embodiment,
-    action_tokenizer: BinTokenizer,
+    action_tokenizer: ActionTokenizer,
     text_tokenizer: TextTokenizer,
     backbone: CompactConfig,
     head: Head,
 ) -> VlaModel:
-    """An untrained model for this robot and these tokens."""
+    """An untrained model for this robot and these tokens.
+
+    Raises:
+        ConfigError: if the head predicts all tokens at once, and their number is not known beforehand.
+    """
+    if head is Head.SLOTS and not _has_one_length(action_tokenizer.grammar()):
+        raise ConfigError(
+            f"tokenizer '{action_tokenizer.name}' takes up to {action_tokenizer.max_tokens} tokens a chunk, as many as "
+            f"it needs: head=slots predicts a fixed number, use head=autoregressive"
+        )
     return VlaModel(
         CompactBackbone(backbone, embodiment.cameras, embodiment.state_dim, text_tokenizer.vocabulary_size),
         head,
         Vocabulary(text_tokenizer.vocabulary_size, action_tokenizer.vocabulary_size),
-        action_tokenizer.num_tokens,
+        action_tokenizer.max_tokens,
     )
+
+
+def _has_one_length(grammar: Grammar) -> bool:
+    """Whether nothing but the longest sequences is accepted, or any beginning of them is too."""
+    state = 0
+    for _ in range(grammar.max_tokens):
+        after = np.unique(grammar.next_state[state])
+        if len(after[after >= 0]) != 1:
+            return False
+        state = int(after[-1])
+    return True
 
 
 def state_normalizer(statistics: Statistics, embodiment: Embodiment) -> Normalizer:
@@ -122,7 +144,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         "statistics": checkpoint.statistics.to_json(),
         "action_tokenizer": checkpoint.action_tokenizer.to_json(),
         "text_tokenizer": json.loads(checkpoint.text_tokenizer.to_json()),
-        "backbone": dataclasses.asdict(checkpoint.backbone),
+        "backbone": checkpoint.backbone.to_json(),
         "head": checkpoint.head.value,
         "config": dict(checkpoint.config),
         "progress": dict(checkpoint.progress),
@@ -151,9 +173,9 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
         return Checkpoint(
             embodiment=embodiment,
             statistics=Statistics.from_json(manifest["statistics"]),
-            action_tokenizer=BinTokenizer.from_json(manifest["action_tokenizer"]),
+            action_tokenizer=tokenizer_from_json(manifest["action_tokenizer"]),
             text_tokenizer=TextTokenizer.from_json(json.dumps(manifest["text_tokenizer"])),
-            backbone=CompactConfig(**manifest["backbone"]),
+            backbone=CompactConfig.from_json(manifest["backbone"]),
             head=Head(manifest["head"]),
             config=manifest["config"],
             step=int(manifest["step"]),

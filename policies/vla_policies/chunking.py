@@ -10,6 +10,10 @@ the loop tells it the time, hands it chunks, and takes one action a control step
                                 b0   b1   b2   c2   d2   e2      the weighted mean of its column
                                      c0   c1   d1   e1   f1
                                           d0   e0   f0   g0
+    asynchronous,          a0   a1   a2 │ b1   b2 │ c1   c2      a new chunk is asked for every `execute_steps`, here
+      a step late                                                at 2 and 4, and comes a step later: the old one
+    real-time chunking     a0   a1   a2 │ b1   b2 │ c1   c2      goes on meanwhile. b0 = a2: under real-time chunking
+                                                                 the policy is told, and makes the rest fit
 
 Steps are counted, not timed: a step that comes late carries out the next action, it skips none. Time decides one
 thing, whether a chunk may still be acted upon (`ActionChunk.valid_s`).
@@ -42,6 +46,12 @@ class ExecutionMode(enum.Enum):
     """The first `execute_steps` of a chunk, then the next."""
     TEMPORAL_ENSEMBLE = "temporal_ensemble"
     """A chunk every `execute_steps`; each action is the weighted mean of all that foresaw it."""
+    ASYNCHRONOUS = "asynchronous"
+    """A chunk every `execute_steps`, while the one before goes on; once there, it takes over where time has come to."""
+    REAL_TIME_CHUNKING = "real_time_chunking"
+    """As asynchronous, and a chunk must begin with the actions carried out while it is predicted: no seam.
+
+    Source: Black et al. 2025, arXiv:2506.07339, there by guiding a flow; the actions are forced tokens here."""
 
 
 @dataclasses.dataclass
@@ -49,9 +59,12 @@ class ExecutionConfig:
     """How action chunks are carried out."""
 
     mode: ExecutionMode = ExecutionMode.SYNCHRONOUS
-    """`synchronous`, `receding_horizon` or `temporal_ensemble`."""
+    """How much of a chunk is carried out, and how chunks are joined."""
     execute_steps: int | None = None
-    """Control steps between two predictions; if not given, the horizon, half of it (receding), or 1 (ensemble)."""
+    """Control steps between two predictions; if not given, the horizon (synchronous), 1 (ensemble), or half of the
+    horizon, but no less than a delay takes and no more than it leaves."""
+    delay_s: float = 0.0
+    """How long a prediction takes by the robot's time, during which it goes on (asynchronous, real-time chunking)."""
     ensemble_decay: float = 0.01
     """Per chunk: 0 is a plain mean, larger trusts older chunks more (temporal ensemble only)."""
 
@@ -59,6 +72,11 @@ class ExecutionConfig:
 @runtime_checkable
 class ChunkExecution(Protocol):
     """The state of chunk execution in one episode."""
+
+    @property
+    def seams(self) -> Sequence[int]:
+        """The control steps whose action came from another chunk than the action before."""
+        ...
 
     def needs_chunk(self, time_s: float) -> bool:
         """Whether a chunk must be added before the next action."""
@@ -72,6 +90,10 @@ class ChunkExecution(Protocol):
         """
         ...
 
+    def committed(self, time_s: float) -> Float32[np.ndarray, "steps action_dim"] | None:
+        """The actions that will be carried out before a chunk asked for now can take over, if it must respect any."""
+        ...
+
     def next_action(self, time_s: float) -> Float32[np.ndarray, " action_dim"]:
         """The action for this control step; each call is one step.
 
@@ -81,32 +103,60 @@ class ChunkExecution(Protocol):
         ...
 
 
-def make_execution(config: ExecutionConfig, horizon: int) -> ChunkExecution:
+def make_execution(config: ExecutionConfig, horizon: int, control_dt_s: float) -> ChunkExecution:
     """The chunk execution that `config` asks for, for a policy that predicts `horizon` actions at once.
 
     Raises:
-        ConfigError: if `execute_steps` or `ensemble_decay` does not fit.
+        ConfigError: if `execute_steps`, `delay_s` or `ensemble_decay` does not fit.
     """
-    steps = check_execution(config, horizon)
-    if config.mode is ExecutionMode.TEMPORAL_ENSEMBLE:
-        return TemporalEnsemble(horizon, steps, config.ensemble_decay)
-    return ChunkQueue(horizon, steps)
+    steps = check_execution(config, horizon, control_dt_s)
+    match config.mode:
+        case ExecutionMode.TEMPORAL_ENSEMBLE:
+            return TemporalEnsemble(horizon, steps, config.ensemble_decay)
+        case ExecutionMode.ASYNCHRONOUS | ExecutionMode.REAL_TIME_CHUNKING:
+            is_committed = config.mode is ExecutionMode.REAL_TIME_CHUNKING
+            return OverlappingChunks(horizon, steps, delay_steps(config, control_dt_s), is_committed=is_committed)
+        case ExecutionMode.SYNCHRONOUS | ExecutionMode.RECEDING_HORIZON:
+            return ChunkQueue(horizon, steps)
 
 
-def check_execution(config: ExecutionConfig, horizon: int) -> int:
+def delay_steps(config: ExecutionConfig, control_dt_s: float) -> int:
+    """The control steps that begin while a prediction is under way."""
+    return math.ceil(config.delay_s / control_dt_s - _TIME_SLACK_S)
+
+
+def check_execution(config: ExecutionConfig, horizon: int, control_dt_s: float) -> int:
     """The control steps between two predictions, if the configuration fits the horizon.
 
     Raises:
         ConfigError: if it does not.
     """
+    if not (math.isfinite(config.delay_s) and config.delay_s >= 0):
+        raise ConfigError(f"execution.delay_s is zero or more, got {config.delay_s}")
+    late, overlaps = delay_steps(config, control_dt_s), config.mode in _OVERLAPPING
+    if late and not overlaps:
+        raise ConfigError(
+            f"execution.mode={config.mode.value} waits for each chunk, got execution.delay_s={config.delay_s}: "
+            f"use execution.mode=asynchronous or real_time_chunking"
+        )
+    if 2 * late > horizon:
+        raise ConfigError(
+            f"execution.delay_s={config.delay_s} is {late} control steps, and a chunk of {horizon} actions "
+            f"covers delays of up to {horizon // 2}"
+        )
     defaults = {
         ExecutionMode.SYNCHRONOUS: horizon,
-        ExecutionMode.RECEDING_HORIZON: max(1, horizon // 2),
         ExecutionMode.TEMPORAL_ENSEMBLE: 1,
     }
-    steps = defaults[config.mode] if config.execute_steps is None else config.execute_steps
+    half = max(1, late, min(horizon // 2, horizon - late))
+    steps = defaults.get(config.mode, half) if config.execute_steps is None else config.execute_steps
     if not 1 <= steps <= horizon:
         raise ConfigError(f"execution.execute_steps is from 1 to the policy's horizon, {horizon}; got {steps}")
+    if overlaps and not late <= steps <= horizon - late:
+        raise ConfigError(
+            f"execution.execute_steps is from {max(late, 1)} to {horizon - late} with a delay of {late} control steps "
+            f"and {horizon} actions a chunk, got {steps}"
+        )
     if config.mode is ExecutionMode.SYNCHRONOUS and steps != horizon:
         raise ConfigError(
             f"execution.mode=synchronous carries out all {horizon} actions of a chunk, "
@@ -117,6 +167,9 @@ def check_execution(config: ExecutionConfig, horizon: int) -> int:
     return steps
 
 
+_OVERLAPPING = (ExecutionMode.ASYNCHRONOUS, ExecutionMode.REAL_TIME_CHUNKING)
+
+
 class ChunkQueue:
     """Synchronous and receding-horizon execution: the first `execute_steps` actions of each chunk, in order."""
 
@@ -124,7 +177,8 @@ class ChunkQueue:
         self._horizon = horizon
         self._execute_steps = execute_steps
         self._chunk: ActionChunk | None = None
-        self._age = 0
+        self._age = self._step = 0
+        self.seams: list[int] = []
 
     def needs_chunk(self, time_s: float) -> bool:
         return self._chunk is None or self._age >= self._execute_steps or _is_expired(self._chunk, time_s)
@@ -133,11 +187,17 @@ class ChunkQueue:
         _check_addition(chunk, self._horizon, time_s)
         self._chunk, self._age = chunk, 0
 
+    def committed(self, time_s: float) -> None:
+        """None: each chunk follows the end of the one before."""
+
     def next_action(self, time_s: float) -> Float32[np.ndarray, " action_dim"]:
         if self._chunk is None or self.needs_chunk(time_s):
             raise ActionError(f"no valid chunk foresaw the control step at {time_s:.3f} s: add one first")
         action = self._chunk.actions[self._age]
+        if self._age == 0 < self._step:
+            self.seams.append(self._step)
         self._age += 1
+        self._step += 1
         return action
 
 
@@ -150,6 +210,7 @@ class TemporalEnsemble:
         self._decay = decay
         self._chunks: list[tuple[int, ActionChunk]] = []  # (step it was added at, chunk), oldest first
         self._step = 0
+        self.seams: list[int] = []
 
     def needs_chunk(self, time_s: float) -> bool:
         foreseen = self._foreseen(time_s)
@@ -159,10 +220,15 @@ class TemporalEnsemble:
         _check_addition(chunk, self._horizon, time_s)
         self._chunks = [*self._foreseen(time_s), (self._step, chunk)]
 
+    def committed(self, time_s: float) -> None:
+        """None: chunks that differ are averaged."""
+
     def next_action(self, time_s: float) -> Float32[np.ndarray, " action_dim"]:
         foreseen = self._foreseen(time_s)
         if not foreseen:
             raise ActionError(f"no valid chunk foresaw the control step at {time_s:.3f} s: add one first")
+        if foreseen[-1][0] == self._step > 0:
+            self.seams.append(self._step)
         action = temporal_ensemble([chunk.actions[self._step - added] for added, chunk in foreseen], self._decay)
         self._step += 1
         return action
@@ -173,6 +239,63 @@ class TemporalEnsemble:
             for added, chunk in self._chunks
             if self._step - added < self._horizon and not _is_expired(chunk, time_s)
         ]
+
+
+class OverlappingChunks:
+    """Execution that goes on while the next chunk is predicted, for `delay_steps` control steps.
+
+    A chunk is added when it is asked for, and takes over when its delay has passed: so a simulated world, where a
+    prediction takes no time, meets the delays of a real one.
+    """
+
+    def __init__(self, horizon: int, execute_steps: int, delay_steps: int, *, is_committed: bool) -> None:
+        self._horizon, self._execute_steps = horizon, execute_steps
+        self._delay_steps, self._is_committed = delay_steps, is_committed
+        self._active: tuple[int, ActionChunk] | None = None  # (step it was asked for at, chunk)
+        self._coming: tuple[int, ActionChunk] | None = None
+        self._step = 0
+        self._shown = 0  # the step at which the chunk that gave the last action was asked for
+        self.seams: list[int] = []
+
+    def needs_chunk(self, time_s: float) -> bool:
+        active = self._current(time_s)
+        if active is None:
+            return True
+        return self._coming is None and self._step - active[0] >= self._execute_steps
+
+    def add(self, chunk: ActionChunk, time_s: float) -> None:
+        _check_addition(chunk, self._horizon, time_s)
+        if self._current(time_s) is None:
+            self._active, self._coming = (self._step, chunk), None  # the robot has waited for it
+        else:
+            self._coming = (self._step, chunk)
+
+    def committed(self, time_s: float) -> Float32[np.ndarray, "steps action_dim"] | None:
+        active = self._current(time_s)
+        if active is None or not self._is_committed:
+            return None
+        first = self._step - active[0]
+        return active[1].actions[first : first + self._delay_steps]
+
+    def next_action(self, time_s: float) -> Float32[np.ndarray, " action_dim"]:
+        active = self._current(time_s)
+        if active is None:
+            raise ActionError(f"no valid chunk foresaw the control step at {time_s:.3f} s: add one first")
+        asked, chunk = active
+        if asked != self._shown:
+            self.seams.append(self._step)
+            self._shown = asked
+        action = chunk.actions[self._step - asked]
+        self._step += 1
+        return action
+
+    def _current(self, time_s: float) -> tuple[int, ActionChunk] | None:
+        """The chunk that foresaw this step, after the coming one has taken over if it is time."""
+        if self._coming is not None and self._step - self._coming[0] >= self._delay_steps:
+            self._active, self._coming = self._coming, None
+        if self._active is None or self._step - self._active[0] >= self._horizon:
+            return None
+        return None if _is_expired(self._active[1], time_s) else self._active
 
 
 def temporal_ensemble(

@@ -32,7 +32,7 @@ from vla.interfaces import (
     check_chunk,
     check_observation,
 )
-from vla_policies.chunking import ChunkExecution, ExecutionConfig, check_execution, make_execution
+from vla_policies.chunking import ChunkExecution, ExecutionConfig, ExecutionMode, check_execution, make_execution
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ class RolloutResult:
     """As they were asked for."""
     error: str | None = None
     """The exception that ended the episode, in one line; such an episode is no success."""
+    seams: tuple[int, ...] = ()
+    """The steps whose action came from another chunk than the action before."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ def rollout(
     """
     if not environments or (clock is not None and len(environments) > 1):
         raise ValueError(f"expected at least one environment, and just one with a clock; got {len(environments)}")
-    execution = execution or ExecutionConfig()
-    check_execution(execution, policy.horizon)
+    execution = execution or ExecutionConfig(ExecutionMode.SYNCHRONOUS)
+    check_execution(execution, policy.horizon, policy.embodiment.control_dt_s)
     return _Rollout(policy, environments, specs, execution, clock, events or RolloutEvents()).run()
 
 
@@ -121,6 +123,10 @@ class _Episode:
     def needs_chunk(self) -> bool:
         return self.execution.needs_chunk(self.observation.time_s)
 
+    @property
+    def committed(self) -> Float32[np.ndarray, "steps action_dim"] | None:
+        return self.execution.committed(self.observation.time_s)
+
 
 class _Rollout:
     def __init__(
@@ -136,6 +142,7 @@ class _Rollout:
         self._environments = environments
         self._specs = enumerate(specs)
         self._execution = execution
+        self._dt_s = policy.embodiment.control_dt_s
         self._clock = clock
         self._events = events
         self._episodes: dict[int, _Episode] = {}  # by slot
@@ -156,9 +163,9 @@ class _Rollout:
                 self._policy.reset([spec.seed], [slot])
             except Exception as error:
                 empty = np.zeros((0, self._policy.embodiment.action_dim), np.float32)
-                yield RolloutResult(index, slot, spec, "", False, 0, empty, _in_one_line(error, spec))
+                yield RolloutResult(index, slot, spec, "", False, 0, empty, error=_in_one_line(error, spec))
                 continue
-            execution = make_execution(self._execution, self._policy.horizon)
+            execution = make_execution(self._execution, self._policy.horizon, self._dt_s)
             self._episodes[slot] = _Episode(index, spec, observation, execution)
             if self._events.on_reset is not None:
                 self._events.on_reset(slot, spec, observation)
@@ -196,7 +203,7 @@ class _Rollout:
         observations = [self._episodes[slot].observation for slot in slots]
         begin = time.monotonic()
         try:
-            chunks = self._policy.predict(observations, slots)
+            chunks = self._policy.predict(observations, slots, [self._episodes[slot].committed for slot in slots])
         except Exception as error:
             if len(slots) == 1:
                 return {slots[0]: error}
@@ -233,8 +240,9 @@ class _Rollout:
         episode = self._episodes.pop(slot)
         actions = np.array(episode.actions, np.float32).reshape(-1, self._policy.embodiment.action_dim)
         text = None if error is None else _in_one_line(error, episode.spec)
+        seams = tuple(episode.execution.seams)
         return RolloutResult(
-            episode.index, slot, episode.spec, episode.instruction, success, len(actions), actions, text
+            episode.index, slot, episode.spec, episode.instruction, success, len(actions), actions, text, seams
         )
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from vla.dead_reckoning import after
 from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
 from vla.embodiment import Embodiment
-from vla.interfaces import ActionChunk, Observation, check_observation
+from vla.interfaces import PADDING_ID, ActionChunk, Observation, check_observation
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 
 
@@ -30,20 +31,22 @@ class TokenPolicy:
         *,
         device: str | None = None,
         batch_size: int = 8,
-        choice: Choice = Choice.MEDIAN,
+        choice: Choice | None = None,
     ) -> None:
         """Load the model.
 
         Args:
             device: where to run; a GPU if there is one.
             batch_size: of every pass through the model; 1 answers a single robot soonest.
-            choice: which token is taken; the median, since bins are in order.
+            choice: which token is taken; if not given, the median of ids that are in order, else the most likely one.
         """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._checkpoint = checkpoint
         self._batch_size = batch_size
         self._model = checkpoint.build_model().to(self._device)
-        self._decoder = TokenDecoder(self._model, checkpoint.action_tokenizer.grammar(), choice)
+        tokenizer = checkpoint.action_tokenizer
+        choice = choice or (Choice.MEDIAN if tokenizer.is_ordered else Choice.MODE)
+        self._decoder = TokenDecoder(self._model, tokenizer.grammar(), choice)
         self._normalizer = checkpoint.state_normalizer
         self._encode = functools.lru_cache(maxsize=4096)(self._encode_text)
 
@@ -67,19 +70,39 @@ class TokenPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         """Nothing to forget."""
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         for observation in observations:
             check_observation(observation, self.embodiment)
+        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
+        first = [nothing if actions is None else actions for actions in committed or [None] * len(observations)]
         chunks: list[ActionChunk] = []
         for start in range(0, len(observations), self._batch_size):
-            chunks += self._predict_batch(observations[start : start + self._batch_size])
+            batch = slice(start, start + self._batch_size)
+            chunks += self._predict_batch(observations[batch], first[batch])
         return chunks
 
-    def decode(self, observations: Sequence[Observation]) -> Decoded:
-        """Action tokens, log-probabilities and entropies of at most one batch of observations."""
+    def decode(
+        self,
+        observations: Sequence[Observation],
+        committed: Sequence[Float32[np.ndarray, "_ action_dim"]] | None = None,
+    ) -> Decoded:
+        """Action tokens, log-probabilities and entropies of at most one batch of observations.
+
+        Args:
+            committed: actions that each row begins with, where the tokens are such that they can.
+        """
+        forced = None if committed is None else self._forced(committed)
         padded = [*observations, *[observations[0]] * (self._batch_size - len(observations))]
         images = {camera.name: self._images(padded, camera.name) for camera in self.embodiment.cameras}
         state = np.stack([observation.proprioception for observation in padded])
+        if committed is not None and forced is not None:
+            for row, actions in enumerate(committed):
+                state[row] = after(state[row], actions, self.embodiment)
         text, is_padding = zip(*(self._encode(observation.instruction) for observation in padded), strict=True)
         with torch.no_grad():
             prefix = self._model.backbone.embed(
@@ -88,16 +111,37 @@ class TokenPolicy:
                 torch.from_numpy(np.concatenate(is_padding)).to(self._device),
                 torch.from_numpy(self._normalizer.normalise(state)).to(self._device),
             )
-            return self._decoder.decode(prefix)
+            return self._decoder.decode(prefix, None if forced is None else self._padded(forced))
 
-    def _predict_batch(self, observations: Sequence[Observation]) -> list[ActionChunk]:
-        ids = self.decode(observations).ids[: len(observations)]
-        actions = self._checkpoint.action_tokenizer.decode_batch(_to_numpy(ids))
+    def _predict_batch(
+        self, observations: Sequence[Observation], committed: Sequence[Float32[np.ndarray, "_ action_dim"]]
+    ) -> list[ActionChunk]:
+        ids = self.decode(observations, committed).ids[: len(observations)]
+        actions = self._checkpoint.action_tokenizer.decode_committed(_to_numpy(ids), committed)
         valid_s = self.horizon * self.embodiment.control_dt_s
         return [
             ActionChunk(chunk, start_s=observation.time_s, valid_s=valid_s)
             for chunk, observation in zip(actions, observations, strict=True)
         ]
+
+    def _forced(
+        self, committed: Sequence[Float32[np.ndarray, "_ action_dim"]]
+    ) -> Int64[np.ndarray, "rows tokens"] | None:
+        """The tokens that the committed actions determine, by row."""
+        tokenizer = self._checkpoint.action_tokenizer
+        counts = np.array([tokenizer.num_committed(len(actions)) for actions in committed])
+        if not counts.any():
+            return None
+        chunks = np.zeros((len(committed), self.horizon, self.embodiment.action_dim), np.float32)
+        for chunk, actions in zip(chunks, committed, strict=True):
+            chunk[: len(actions)] = actions
+        ids = tokenizer.encode_batch(chunks)
+        return np.where(np.arange(ids.shape[1]) < counts[:, None], ids, PADDING_ID)
+
+    def _padded(self, forced: Int64[np.ndarray, "rows tokens"]) -> Int64[Tensor, "batch tokens"]:
+        whole = np.full((self._batch_size, forced.shape[1]), PADDING_ID, np.int64)
+        whole[: len(forced)] = forced
+        return torch.from_numpy(whole).to(self._device)
 
     def _encode_text(self, instruction: str) -> tuple[np.ndarray, np.ndarray]:
         return self._checkpoint.text_tokenizer.encode_batch([instruction], self._checkpoint.backbone.text_tokens)

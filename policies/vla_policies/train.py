@@ -27,11 +27,13 @@ from omegaconf import MISSING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vla import cli, commands
-from vla.errors import ConfigError, StoreError
+from vla.errors import ConfigError, StoreError, unknown
 from vla.files import only_writer, write_atomically
+from vla.interfaces import ActionTokenizer
 from vla.model.compact import CompactConfig
 from vla.model.vla_model import Head
-from vla.tokens.bins import BinTokenizer
+from vla.tokens.files import TOKENIZERS, fit_tokenizer, load_tokenizer
+from vla.tokens.ordered import OrderedTokenizer
 from vla.tokens.text import TextTokenizer
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import Frames, ShuffledSampler, load_frames
@@ -80,8 +82,13 @@ class TrainConfig:
     """Actions predicted at once."""
     head: Head = Head.SLOTS
     """How action tokens are predicted: all at once, or one after the other."""
-    num_bins: int = 65
-    """Action tokens a field."""
+    committed_share: float = 0.0
+    """Of the samples, those that begin with actions really carried out, and go on with what the expert does then: what
+    real-time chunking asks for. For tokenizers each of whose ids stands for one action."""
+    tokenizer: str = "bins"
+    """How chunks become action tokens: bins, fast, spline, vq, ordered, or a file of `vla tokens fit`."""
+    vocabulary: int = 65
+    """Action tokens that there are."""
     shift_pixels: int = 1
     """Pictures are shifted by up to this many pixels."""
     init: str | None = None
@@ -146,16 +153,16 @@ class _Run:
         frames = self._data.frames(done_steps=0)
         self._embodiment = frames.embodiment
         self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
-        self._action_tokenizer = (
-            start.action_tokenizer if start else BinTokenizer.fit(frames.chunks, self._embodiment, config.num_bins)
-        )
+        self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
         self._text_tokenizer = start.text_tokenizer if start else TextTokenizer.shipped()
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, config.backbone, config.head
         ).to(self._device)
         if start is not None:
             model.load_state_dict(dict(start.weights))
-        self._trainer = Trainer(model, config.optimizer, config.steps)
+        # The neighbours of an id are its neighbours in meaning only where ids are in order.
+        spread = config.optimizer.label_spread if self._action_tokenizer.is_ordered else 0.0
+        self._trainer = Trainer(model, dataclasses.replace(config.optimizer, label_spread=spread), config.steps)
         self._use(frames)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -205,6 +212,7 @@ class _Run:
             state_normalizer(self._statistics, self._embodiment),
             self._device,
             shift_pixels=config.shift_pixels,
+            committed_share=config.committed_share,
         )
 
     def _generator(self) -> torch.Generator:
@@ -264,6 +272,27 @@ class _Data:
                 _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
         return str(path)
+
+
+def _action_tokenizer(config: TrainConfig, frames: Frames) -> ActionTokenizer:
+    """The tokenizer of this name fitted to the frames, or the one in this file."""
+    tokenizer = _fitted_or_read(config, frames)
+    # A model learns every token of a chunk, coarse to fine; how many of them a decoder then takes is its own choice.
+    return dataclasses.replace(tokenizer, tolerance=0.0) if isinstance(tokenizer, OrderedTokenizer) else tokenizer
+
+
+def _fitted_or_read(config: TrainConfig, frames: Frames) -> ActionTokenizer:
+    if config.tokenizer in TOKENIZERS:
+        return fit_tokenizer(config.tokenizer, frames.chunks, frames.embodiment, config.vocabulary)
+    if not config.tokenizer.endswith(".json"):
+        raise unknown("tokenizer", config.tokenizer, [*TOKENIZERS, "FILE.json"])
+    tokenizer = load_tokenizer(Path(config.tokenizer), horizon=config.horizon)
+    if tokenizer.action_dim != frames.embodiment.action_dim:
+        raise ConfigError(
+            f"{config.tokenizer} is for actions of {tokenizer.action_dim} fields, "
+            f"{frames.embodiment.name} has {frames.embodiment.action_dim}"
+        )
+    return tokenizer
 
 
 def _run_command(name: str, arguments: Sequence[str]) -> None:

@@ -126,7 +126,7 @@ class Trainer:
         vocabulary = self.model.vocabulary
         with torch.autocast(batch.state.device.type, torch.bfloat16):
             prefix = self.model.backbone.embed(batch.images, batch.text, batch.text_is_padding, batch.state)
-            logits = self.model(prefix, batch.actions)
+            logits = self.model(prefix, batch.actions, batch.forced)
         action_loss = token_loss(logits, batch.actions, batch.is_padding, vocabulary, self.config.label_spread)
         height, width = next(iter(batch.images.values())).shape[1:3]
         where_loss = grounding_loss(prefix.grounding, batch.points, height // PATCH, width // PATCH)

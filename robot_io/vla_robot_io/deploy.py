@@ -115,7 +115,7 @@ def deploy(config: DeployConfig) -> int:
         got_name=f"policy '{config.policy}'",
     )
     _limit_threads(config.threads)
-    check_execution(config.execution, policy.horizon)
+    check_execution(config.execution, policy.horizon, policy.embodiment.control_dt_s)
     if config.dry_run:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
     environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)

@@ -170,9 +170,14 @@ class RecordedPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self._policy.reset(seeds, slots)
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         begin = time.monotonic()
-        chunks = self._policy.predict(observations, slots)
+        chunks = self._policy.predict(observations, slots, committed)
         self.latencies_s.append(time.monotonic() - begin)
         for observation, chunk in zip(observations, chunks, strict=True):
             self._recorder.log(

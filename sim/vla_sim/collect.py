@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import multiprocessing
 import os
 import signal
@@ -22,15 +23,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla import cli
+from vla.embodiment import Embodiment
 from vla.errors import ConfigError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
 from vla_datasets.store import EpisodeStore
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
+from vla_sim import metaworld_suite
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
 from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
+from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
+from vla_sim.metaworld_suite.library import metaworld
 from vla_sim.tasks import SUITES, TASKS
 from vla_sim.worlds.rendering import RENDER_SETTINGS
 
@@ -41,12 +47,15 @@ class CollectConfig:
 
     Example: vla collect suite=tabletop episodes=300 seed=0 out=data
     Example: vla collect tasks=[stack] policy=runs/first episodes=50 seed=5000 out=visited
+    Example: vla collect suite=metaworld images=false episodes=20 out=data/metaworld
     """
 
     out: str = MISSING
     """The episode store; it is made, or added to."""
     suite: str = "tabletop"
-    """Which tasks."""
+    """Which tasks: `tabletop`, or `metaworld`, whose experts act undisturbed."""
+    images: bool = True
+    """Whether pictures are recorded; `metaworld` is collected without, `tabletop` with them."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these of them; all if empty."""
     episodes: int = 100
@@ -99,7 +108,7 @@ def collect(config: CollectConfig) -> int:
         StoreError: if `out` holds something else, or labels of another horizon.
     """
     units = _units(config)
-    store = EpisodeStore.open_or_create(config.out, TABLETOP_PANDA, _metadata(config))
+    store = EpisodeStore.open_or_create(config.out, _embodiment(config), _metadata(config))
     store.clean_staging()
     missing = [unit for unit in units if not store.contains(unit.task, unit.seed, source(config.policy))]
     begin = time.monotonic()
@@ -118,12 +127,13 @@ def source(policy: str) -> str:
 
 def _units(config: CollectConfig) -> list[Unit]:
     """Every episode that is asked for, the tasks in turn."""
-    if config.suite not in SUITES:
-        raise unknown("suite", config.suite, SUITES)
-    tasks = config.tasks or list(SUITES[config.suite])
+    if config.suite not in (*SUITES, metaworld_suite.SUITE):
+        raise unknown("suite", config.suite, (*SUITES, metaworld_suite.SUITE))
+    known = metaworld_suite.INSTRUCTIONS if _is_metaworld(config) else TASKS
+    tasks = config.tasks or list(known if _is_metaworld(config) else SUITES[config.suite])
     for task in tasks:
-        if task not in TASKS:
-            raise unknown("task", task, TASKS)
+        if task not in known:
+            raise unknown("task", task, known)
     for name, low in (("episodes", 1), ("seed", 0), ("horizon", 1), ("batch", 1)):
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
@@ -131,11 +141,38 @@ def _units(config: CollectConfig) -> list[Unit]:
         raise ConfigError(f"beta is a chance between 0 and 1, got {config.beta}")
     if config.policy != SCRIPTED and is_checkpoint(config.policy):
         checkpoint_folder(config.policy, (SCRIPTED,))
+    _check_suite(config)
     seeds = range(config.seed, config.seed + config.episodes)
     return [Unit(task, seed) for seed in seeds for task in dict.fromkeys(tasks)]
 
 
+def _is_metaworld(config: CollectConfig) -> bool:
+    return config.suite == metaworld_suite.SUITE
+
+
+def _check_suite(config: CollectConfig) -> None:
+    """Return if the suite has what is asked for."""
+    if not _is_metaworld(config):
+        if not config.images:
+            raise ConfigError(f"suite '{config.suite}' is collected with pictures: images=true")
+        return
+    if config.images:
+        raise ConfigError("suite 'metaworld' is not rendered yet, its actions alone are collected: images=false")
+    usual = CollectConfig()
+    for name in ("policy", "beta", "execute_steps", "horizon", "noise", "batch"):
+        if getattr(config, name) != getattr(usual, name):
+            raise ConfigError(f"{name} does not apply to suite 'metaworld': its experts act undisturbed, unlabelled")
+    metaworld()
+
+
+def _embodiment(config: CollectConfig) -> Embodiment:
+    return metaworld_suite.METAWORLD_SAWYER_BLIND if _is_metaworld(config) else TABLETOP_PANDA
+
+
 def _metadata(config: CollectConfig) -> dict[str, object]:
+    if _is_metaworld(config):
+        made_by = {name: importlib.metadata.version(name) for name in ("metaworld", "mujoco")}
+        return {"suite": config.suite, "images": False, **made_by}
     return {"suite": config.suite, "horizon": config.horizon, "render": dict(RENDER_SETTINGS)}
 
 
@@ -179,7 +216,7 @@ def _collected(config: CollectConfig, units: Sequence[Unit]) -> list[Collected]:
 
 def _collect_share(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Collected]:
     """Collect some units in this process, and commit each episode as it ends."""
-    store = EpisodeStore.open_or_create(config.out, TABLETOP_PANDA)
+    store = EpisodeStore.open_or_create(config.out, _embodiment(config))
     episodes = _demonstrations(config, units) if config.policy == SCRIPTED else _visited(config, units)
     for episode in episodes:
         store.append(episode)
@@ -187,6 +224,9 @@ def _collect_share(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Col
 
 
 def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
+    if _is_metaworld(config):
+        yield from (demonstrate_metaworld(u.task, u.seed, environment=_metaworld_environment()) for u in units)
+        return
     environment = _environments(1)[0]
     for unit in units:
         yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
@@ -207,6 +247,12 @@ def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
 def _environments(number: int) -> list[TabletopEnvironment]:
     """Made once a process."""
     return [TabletopEnvironment() for _ in range(number)]
+
+
+@functools.cache
+def _metaworld_environment() -> MetaWorldEnvironment:
+    """Made once a process."""
+    return MetaWorldEnvironment()
 
 
 @functools.cache
@@ -234,8 +280,11 @@ def _summarise(done: Sequence[Collected], seconds: float, out: str) -> None:
     if not done:
         print(f"nothing to collect: every episode is in {out}")
         return
-    for task in dict.fromkeys(result.task for result in done):
-        mine = [result for result in done if result.task == task]
+    groups = {task: [result for result in done if result.task == task] for task in dict.fromkeys(r.task for r in done)}
+    groups["all"] = list(done)
+    width = max(14, *(len(name) for name in groups))
+    for name, mine in groups.items():
         successes, steps = sum(r.success for r in mine), sum(r.num_steps for r in mine)
-        print(f"{task:<14} {len(mine):>6} episodes {steps / len(mine):6.1f} steps {successes / len(mine):7.1%} succeed")
+        row = f"{len(mine):>6} episodes {steps / len(mine):6.1f} steps {successes / len(mine):7.1%} succeed"
+        print(f"{name:<{width}} {row}")
     print(f"{len(done)} episodes in {seconds:.0f} s ({len(done) / seconds:.1f} a second) in {out}")

@@ -21,12 +21,13 @@ from rich.progress import Progress
 from vla import cli
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim import provenance
+from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
 from vla_sim.evaluation_plan import EvalConfig, Run, check_config, checkpoint_hash, config_hash, make_policy
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
-from vla_sim.scores import latency, scores
+from vla_sim.scores import latency, scores, seam_jumps
 from vla_sim.workers import Pool, worker_pool
 
 EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
@@ -83,6 +84,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
         "seed": config.seed,
         **scores(results),
         "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled},
+        "seams": seam_jumps(results, TABLETOP_PANDA),
         "latency_ms": latency(single_calls),
         "latency_batched_ms": latency(calls),
         "videos": [_video(outcome.result) for outcome in again if outcome.film is not None],

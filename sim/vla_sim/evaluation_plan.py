@@ -117,7 +117,8 @@ def check_config(config: EvalConfig) -> list[Run]:
     runs = planned_runs(config)
     environments = [TabletopEnvironment()]
     for run in runs:
-        check_execution(run.execution, make_policy(run.policy, environments).horizon)
+        policy = make_policy(run.policy, environments)
+        check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
     return runs
 
 

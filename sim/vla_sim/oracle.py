@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vla.embodiment import Embodiment
-from vla.interfaces import ActionChunk, Observation, check_observation
+from vla.interfaces import ActionChunk, Observation, beginning_with, check_observation
 from vla_sim.environment import TabletopEnvironment
 
 
@@ -49,11 +49,16 @@ class ScriptedPolicy:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         """Nothing to begin: the experts have no memory."""
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         chunks = []
         for slot, observation in zip(slots or range(len(observations)), observations, strict=True):
             check_observation(observation, self.embodiment)
             actions = lookahead(self._environments[slot], self._horizon)
             valid_s = self._horizon * self.embodiment.control_dt_s
             chunks.append(ActionChunk(actions, observation.time_s, valid_s))
-        return chunks
+        return beginning_with(chunks, committed)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vla.embodiment import Embodiment
+from vla_policies.baselines import GRIPPER_FIELD
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim.intervals import share
 
@@ -52,6 +54,36 @@ def latency(calls: Sequence[PredictCall]) -> dict[str, float | int | None]:
         "calls": len(calls),
         "mean_batch_size": round(float(np.mean([call.batch_size for call in calls])), 2),
     }
+
+
+def seam_jumps(results: Sequence[RolloutResult], embodiment: Embodiment) -> dict[str, float | int | None]:
+    """How far actions jump where one chunk takes over from another, and elsewhere.
+
+    A jump is the largest change of a field from one action to the next, in half-ranges of the field's limits. The
+    gripper does not count: it is meant to go from end to end at once.
+    """
+    moves = np.array([field.name != GRIPPER_FIELD for field in embodiment.action])
+    half = ((embodiment.action_high - embodiment.action_low) / 2)[moves]
+    at_seams: list[np.ndarray] = [np.zeros(0)]
+    elsewhere: list[np.ndarray] = [np.zeros(0)]
+    for result in results:
+        jumps = (np.abs(np.diff(result.actions[:, moves], axis=0)) / half).max(axis=1, initial=0.0)
+        is_seam = np.zeros(len(jumps), bool)
+        is_seam[np.array(result.seams, int) - 1] = True
+        at_seams.append(jumps[is_seam])
+        elsewhere.append(jumps[~is_seam])
+    seams, others = np.concatenate(at_seams), np.concatenate(elsewhere)
+    return {
+        "n": len(seams),
+        "p50": _percentile(seams, 50),
+        "p99": _percentile(seams, 99),
+        "elsewhere_p50": _percentile(others, 50),
+        "elsewhere_p99": _percentile(others, 99),
+    }
+
+
+def _percentile(values: np.ndarray, percent: int) -> float | None:
+    return round(float(np.percentile(values, percent)), 4) if len(values) else None
 
 
 def _episode(result: RolloutResult) -> dict[str, Any]:

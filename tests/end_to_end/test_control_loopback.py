@@ -32,7 +32,12 @@ class Square:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         return None
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         sides = [(0.02, 0), (0, 0.02), (-0.02, 0), (0, -0.02)]
         rows = [[dx, dy, 0, 0, float(side % 2)] for side, (dx, dy) in enumerate(sides) for _ in range(3)]
         return [ActionChunk(np.array(rows, np.float32), o.time_s, 2.0) for o in observations]

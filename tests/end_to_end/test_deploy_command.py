@@ -37,7 +37,7 @@ def summary(out: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def random_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("deploy") / "random"
-    assert deploy(out, "policy=random", REACH, "seconds=2", "seed=1") == 0
+    assert deploy(out, "policy=random", REACH, "seconds=2", "seed=1", "execution.mode=synchronous") == 0
     return out
 
 
@@ -88,7 +88,7 @@ def test_the_video_has_a_frame_for_every_observation(random_run: Path) -> None:
 
 
 def test_the_same_run_twice_asks_and_applies_the_same(random_run: Path, tmp_path: Path) -> None:
-    assert deploy(tmp_path / "again", "policy=random", REACH, "seconds=2", "seed=1") == 0
+    assert deploy(tmp_path / "again", "policy=random", REACH, "seconds=2", "seed=1", "execution.mode=synchronous") == 0
     one, other = (
         [(step["asked"], step["applied"], step["command"]) for step in log(out, "step")]
         for out in (random_run, tmp_path / "again")
@@ -112,10 +112,10 @@ def test_no_film_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 def test_an_error_ends_the_run_with_status_3_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = ZeroPolicy.predict
 
-    def sometimes(self: ZeroPolicy, observations: Any, slots: Any = None) -> Any:
+    def sometimes(self: ZeroPolicy, observations: Any, slots: Any = None, committed: Any = None) -> Any:
         if observations[0].time_s > 0.35:
             raise RuntimeError("out of memory")
-        return original(self, observations, slots)
+        return original(self, observations, slots, committed)
 
     monkeypatch.setattr(ZeroPolicy, "predict", sometimes)
     assert deploy(tmp_path / "run", "policy=zero", REACH) == 3

@@ -53,7 +53,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder = tmp_path_factory.mktemp("untrained")
     episode = make_episode(TABLETOP_PANDA, steps=40, seed=0, lookahead=4)
-    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], TABLETOP_PANDA, num_bins=41)
+    action_tokenizer = BinTokenizer.fit(episode.labels["lookahead"], TABLETOP_PANDA, vocabulary_size=41)
     backbone = CompactConfig(width=32, layers=1, heads=2, channels=8)
     torch.manual_seed(0)
     model = make_model(TABLETOP_PANDA, action_tokenizer, TextTokenizer.shipped(), backbone, Head.SLOTS)

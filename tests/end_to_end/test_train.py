@@ -11,11 +11,14 @@ import torch
 
 import vla_policies.train as train_module
 from vla.embodiment import Embodiment
-from vla.errors import ConfigError, EmbodimentMismatch, StoreError
+from vla.errors import ActionError, ConfigError, EmbodimentMismatch, StoreError
 from vla.files import only_writer
 from vla.model.compact import CompactConfig
-from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla.model.vla_model import Head
+from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
+from vla.tokens.files import TOKENIZERS, fit_tokenizer, save_tokenizer
 from vla_datasets.store import EpisodeStore
+from vla_datasets.windows import load_frames
 from vla_policies.batches import Batch
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.token_policy import TokenPolicy
@@ -40,7 +43,7 @@ def config(tmp_path: Path) -> TrainConfig:
         steps=6,
         batch_size=8,
         horizon=2,
-        num_bins=9,
+        vocabulary=9,
         validation_share=0.2,
         log_every=1,
         checkpoint_every=2,
@@ -59,6 +62,39 @@ def test_training_leaves_a_policy_and_a_log(config: TrainConfig) -> None:
     assert [line["step"] for line in _log(config)] == [1, 2, 3, 4, 5, 6]
     policy = TokenPolicy.from_checkpoint(Path(config.out), device="cpu")
     assert (policy.embodiment, policy.horizon) == (SMALL_EMBODIMENT, 2)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("head", Head)
+def test_a_policy_of_every_kind_of_action_tokens_keeps_the_contract(
+    config: TrainConfig, tokenizer: str, head: Head
+) -> None:
+    some = dataclasses.replace(config, tokenizer=tokenizer, vocabulary=512, head=head, steps=2)
+    if tokenizer == "fast" and head is Head.SLOTS:
+        with pytest.raises(ConfigError, match="use head=autoregressive"):
+            train(some)
+        return
+    train(some)
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+def test_a_tokenizer_may_come_from_its_file(config: TrainConfig, tmp_path: Path) -> None:
+    frames = load_frames([EpisodeStore.open(config.data[0])], 2, progress=False)
+    file = tmp_path / "bins.json"
+    save_tokenizer(file, fit_tokenizer("bins", frames.chunks, SMALL_EMBODIMENT, 17))
+    train(dataclasses.replace(config, tokenizer=str(file)))
+    assert load_checkpoint(Path(config.out)).action_tokenizer.vocabulary_size == 17
+
+
+def test_a_tokenizer_of_another_horizon_is_refused_before_anything_is_written(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    frames = load_frames([EpisodeStore.open(config.data[0])], 1, progress=False)
+    file = tmp_path / "bins.json"
+    save_tokenizer(file, fit_tokenizer("bins", frames.chunks, SMALL_EMBODIMENT, 17))
+    with pytest.raises(ActionError, match=r"bins\.json was fitted to chunks of 1 actions, got horizon=2"):
+        train(dataclasses.replace(config, tokenizer=str(file)))
+    assert not Path(config.out).exists()
 
 
 @pytest.mark.parametrize("stop_at", [2, 3])

@@ -16,7 +16,7 @@ from rich.console import Console
 from vla.clock import VirtualClock
 from vla.errors import ArmError, VlaError
 from vla.interfaces import ActionChunk, Observation, Robot
-from vla_policies.chunking import ExecutionConfig
+from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_robot_io.control_loop import ArmEnvironment
 from vla_robot_io.fake_arm import ArmFaults, Window
 from vla_robot_io.limits import EnvelopeConfig
@@ -41,7 +41,12 @@ class Forward:
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self.calls = 0
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         self.calls += 1
         action = [self.value if self.calls == 5 else 0.01, 0.0, 0.0, 0.0, 1.0]
         if self.calls == 5:
@@ -87,7 +92,7 @@ class Lab:
             self.policy,
             recorder,
             Task("go", 0, 2.0),
-            ExecutionConfig(),
+            ExecutionConfig(ExecutionMode.SYNCHRONOUS),
             Console(quiet=True),
         )
         return run.run({})
@@ -159,9 +164,14 @@ def test_a_policy_that_is_always_late_moves_nothing(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "run", Forward())
 
     class Slow(Forward):
-        def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+        def predict(
+            self,
+            observations: Sequence[Observation],
+            slots: Sequence[int] | None = None,
+            committed: Sequence[np.ndarray | None] | None = None,
+        ) -> list[ActionChunk]:
             lab.clock.advance(1.2)
-            return super().predict(observations, slots)
+            return super().predict(observations, slots, committed)
 
     lab.policy = Slow()
     assert lab.run() == 0
@@ -189,9 +199,14 @@ def test_the_policy_warms_up_before_the_arm_has_torque(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "run", Forward())
 
     class First(Forward):
-        def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+        def predict(
+            self,
+            observations: Sequence[Observation],
+            slots: Sequence[int] | None = None,
+            committed: Sequence[np.ndarray | None] | None = None,
+        ) -> list[ActionChunk]:
             seen.append("armed" if "arm while configured" in lab.calls else "no torque")
-            return super().predict(observations, slots)
+            return super().predict(observations, slots, committed)
 
     lab.policy = First()
     assert lab.run() == 0
@@ -200,7 +215,12 @@ def test_the_policy_warms_up_before_the_arm_has_torque(tmp_path: Path) -> None:
 
 def test_a_policy_that_fails_to_warm_up_never_arms(tmp_path: Path) -> None:
     class Broken(Forward):
-        def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+        def predict(
+            self,
+            observations: Sequence[Observation],
+            slots: Sequence[int] | None = None,
+            committed: Sequence[np.ndarray | None] | None = None,
+        ) -> list[ActionChunk]:
             raise ArmError("no weights")
 
     lab = Lab(tmp_path / "run", Broken())

@@ -12,10 +12,14 @@ from vla.interfaces import Grammar
 from vla.model.compact import CompactBackbone, CompactConfig, Prefix
 from vla.model.vla_model import Head, VlaModel, Vocabulary
 from vla.tokens.bins import BinTokenizer
+from vla.tokens.ranges import ActionRanges
 
-TOKENIZER = BinTokenizer(-np.ones(2), np.ones(2), num_bins=7, horizon=3)
+RANGES = ActionRanges.of(-np.ones(2), np.ones(2))
+TOKENIZER = BinTokenizer(RANGES, num_bins=7, horizon=3)
 CAMERA = CameraSpec("scene", 8, 8)
 TOLERANCE = 1e-5
+BFLOAT16_TOLERANCE = 0.05
+"""Of a log-probability, cached against uncached: each logit is rounded to three digits."""
 
 
 def _model(head: Head) -> VlaModel:
@@ -48,6 +52,17 @@ def test_decoded_tokens_have_the_uncached_log_probabilities(head: Head, batch: i
 
 
 @pytest.mark.parametrize("head", Head)
+def test_in_bfloat16_the_log_probabilities_are_the_uncached_ones_within_rounding(head: Head) -> None:
+    model, prefix = _model(head).to(torch.bfloat16), _prefix(_model(head), 5)
+    prefix = Prefix(prefix.tokens.to(torch.bfloat16), prefix.is_padding, prefix.grounding)
+    decoded = TokenDecoder(model, TOKENIZER.grammar()).decode(prefix)
+    with torch.no_grad():
+        logits = model(prefix, decoded.ids)[..., model.vocabulary.num_text :].float()
+    plain = logits.log_softmax(-1).gather(2, decoded.ids[..., None])[..., 0]
+    torch.testing.assert_close(decoded.log_probability, plain, atol=BFLOAT16_TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("head", Head)
 def test_decoded_tokens_are_the_most_likely_ones(head: Head) -> None:
     model = _model(head)
     prefix = _prefix(model, 5)
@@ -63,8 +78,9 @@ def test_a_forced_beginning_stays_and_the_rest_is_what_follows_from_it(head: Hea
     prefix = _prefix(model, 2)
     forced = torch.tensor([[6, 0], [1, 1]])
     decoded = TokenDecoder(model, TOKENIZER.grammar()).decode(prefix, forced)
+    shown = torch.cat([forced, forced.new_full((2, 4), -1)], dim=1)
     with torch.no_grad():
-        logits = model(prefix, decoded.ids)[..., model.vocabulary.num_text :]
+        logits = model(prefix, decoded.ids, shown)[..., model.vocabulary.num_text :]
     assert torch.equal(decoded.ids[:, :2], forced)
     assert torch.equal(logits.argmax(-1)[:, 2:], decoded.ids[:, 2:])
 
@@ -82,7 +98,7 @@ def test_only_ids_that_the_grammar_allows_are_chosen(head: Head) -> None:
 
 
 def test_a_grammar_of_another_vocabulary_is_refused() -> None:
-    other = BinTokenizer(-np.ones(2), np.ones(2), num_bins=9, horizon=3)
+    other = BinTokenizer(RANGES, num_bins=9, horizon=3)
     with pytest.raises(ValueError, match="9 action tokens, the model of 7"):
         TokenDecoder(_model(Head.SLOTS), other.grammar())
 

@@ -21,7 +21,11 @@ numbers = st.floats(-1e3, 1e3, width=32)
 def configs(draw: st.DrawFn, horizon: int) -> ExecutionConfig:
     mode = draw(modes)
     steps = None if mode is ExecutionMode.SYNCHRONOUS else draw(st.none() | st.integers(1, horizon))
-    return ExecutionConfig(mode, steps, draw(st.floats(0.0, 3.0)))
+    if mode not in (ExecutionMode.ASYNCHRONOUS, ExecutionMode.REAL_TIME_CHUNKING):
+        return ExecutionConfig(mode, steps, ensemble_decay=draw(st.floats(0.0, 3.0)))
+    late = draw(st.integers(0, horizon // 2))
+    steps = draw(st.none() | st.integers(max(late, 1), horizon - late)) if horizon > late else None
+    return ExecutionConfig(mode, steps, delay_s=late * DT_S)
 
 
 def chunk_at(time_s: float, horizon: int, rng: np.random.Generator) -> ActionChunk:
@@ -34,7 +38,7 @@ def test_every_action_is_what_the_newest_chunk_foresaw_for_its_step(
     data: st.DataObject, horizon: int, mode: ExecutionMode, late: list[float]
 ) -> None:
     steps = None if mode is ExecutionMode.SYNCHRONOUS else data.draw(st.integers(1, horizon))
-    execution = make_execution(ExecutionConfig(mode, steps), horizon)
+    execution = make_execution(ExecutionConfig(mode, steps), horizon, DT_S)
     rng, time_s, newest, added = np.random.default_rng(0), 0.0, None, 0
     for step, delay in enumerate(late):
         if execution.needs_chunk(time_s):
@@ -50,7 +54,7 @@ def test_every_action_is_what_the_newest_chunk_foresaw_for_its_step(
 def test_every_action_lies_within_what_the_valid_chunks_foresaw(
     data: st.DataObject, horizon: int, late: list[float]
 ) -> None:
-    execution = make_execution(data.draw(configs(horizon)), horizon)
+    execution = make_execution(data.draw(configs(horizon)), horizon, DT_S)
     rng, time_s, chunks = np.random.default_rng(0), 0.0, []
     for step, delay in enumerate(late):
         if execution.needs_chunk(time_s):
@@ -69,7 +73,7 @@ def test_every_action_lies_within_what_the_valid_chunks_foresaw(
 
 @given(st.data(), horizons, st.integers(1, 30))
 def test_after_a_chunk_was_added_none_is_needed_for_this_step(data: st.DataObject, horizon: int, steps: int) -> None:
-    execution = make_execution(data.draw(configs(horizon)), horizon)
+    execution = make_execution(data.draw(configs(horizon)), horizon, DT_S)
     rng = np.random.default_rng(0)
     for step in range(steps):
         if execution.needs_chunk(step * DT_S):

@@ -139,9 +139,9 @@ def test_blind_shows_black_images_and_nothing_else_changed() -> None:
     seen: list[Observation] = []
 
     class Witness(ZeroPolicy):
-        def predict(self, observations, slots=None):  # type: ignore[no-untyped-def]
+        def predict(self, observations, slots=None, committed=None):  # type: ignore[no-untyped-def]
             seen.extend(observations)
-            return super().predict(observations, slots)
+            return super().predict(observations, slots, committed)
 
     act(BlindPolicy(Witness(TABLETOP_PANDA)), seed=0)
     assert all(not image.any() for image in seen[0].images.values())

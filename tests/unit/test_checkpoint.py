@@ -4,10 +4,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from vla.errors import CheckpointError
+from vla.errors import CheckpointError, ConfigError
+from vla.testing import SMALL_EMBODIMENT
+from vla.tokens.fast import FastTokenizer
 from vla_policies.checkpoint import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
 
 
@@ -40,6 +43,16 @@ def test_weights_of_another_model_are_refused(small_checkpoint: Checkpoint) -> N
     wider = dataclasses.replace(small_checkpoint.backbone, width=64)
     with pytest.raises(CheckpointError, match="not of the model"):
         dataclasses.replace(small_checkpoint, backbone=wider).build_model()
+
+
+def test_slots_for_tokens_of_no_fixed_number_are_refused(small_checkpoint: Checkpoint) -> None:
+    tokenizer = FastTokenizer.fit(
+        np.random.default_rng(0).uniform(-0.01, 0.01, (64, 2, SMALL_EMBODIMENT.action_dim)).astype(np.float32),
+        SMALL_EMBODIMENT,
+        vocabulary_size=128,
+    )
+    with pytest.raises(ConfigError, match=r"'fast' takes up to .* use head=autoregressive"):
+        dataclasses.replace(small_checkpoint, action_tokenizer=tokenizer).build_model()
 
 
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from vla.interfaces import EpisodeSpec
 from vla_policies.rollout import PredictCall, RolloutResult
+from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.intervals import wilson_interval
-from vla_sim.scores import latency, paired_successes, scores
+from vla_sim.scores import latency, paired_successes, scores, seam_jumps
 
 
 def result(task: str, seed: int, *, success: bool = True, error: str | None = None) -> RolloutResult:
@@ -31,6 +32,27 @@ def test_episodes_stand_in_the_order_of_the_results() -> None:
         {"task": "stack", "seed": 2, "instruction": "do stack", "success": True, "steps": 2, "error": None},
         {"task": "reach", "seed": 1, "instruction": "do reach", "success": True, "steps": 1, "error": None},
     ]
+
+
+def test_a_jump_at_a_seam_is_told_from_those_elsewhere() -> None:
+    actions = np.zeros((5, 5), np.float32)
+    actions[2:, 0] = 0.02  # half of dx's half-range, at the seam
+    actions[4, 1] = 0.01
+    actions[3, 4] = 1.0  # the gripper, which does not count
+    jumps = seam_jumps([RolloutResult(0, 0, EpisodeSpec("reach", 1), "", True, 5, actions, seams=(2,))], TABLETOP_PANDA)
+    assert (jumps["n"], jumps["p99"]) == (1, 0.5)
+    assert jumps["elsewhere_p50"] == 0.0
+    assert jumps["elsewhere_p99"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_without_a_seam_there_is_no_jump_to_report() -> None:
+    assert seam_jumps([result("reach", 3)], TABLETOP_PANDA) == {
+        "n": 0,
+        "p50": None,
+        "p99": None,
+        "elsewhere_p50": 0.0,
+        "elsewhere_p99": 0.0,
+    }
 
 
 def test_an_error_is_counted_and_is_no_success() -> None:

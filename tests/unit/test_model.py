@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from vla.embodiment import CameraSpec
-from vla.model.compact import CompactBackbone, CompactConfig, Prefix
+from vla.model.compact import CompactBackbone, CompactConfig, Prefix, StateEncoding
 from vla.model.vla_model import Head, VlaModel, Vocabulary, bilinear_cells, grounding_loss, token_loss
 
 CAMERAS = [CameraSpec("scene", 16, 20), CameraSpec("wrist", 8, 8)]
@@ -36,6 +37,19 @@ def make_prefix(model: VlaModel, words: Sequence[int] = (9, 9, 9, 9), text_fill:
 @pytest.fixture
 def actions() -> torch.Tensor:
     return torch.randint(0, 7, (2, NUM_TOKENS), generator=torch.Generator().manual_seed(3))
+
+
+def test_state_tokens_are_one_a_number_and_tell_states_apart() -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(CONFIG, state=StateEncoding.TOKENS)
+    backbone = CompactBackbone(config, CAMERAS, 3, VOCABULARY.num_text)
+    model = VlaModel(backbone, Head.SLOTS, VOCABULARY, NUM_TOKENS).eval()
+    projected = make_small_model(Head.SLOTS).backbone
+    assert backbone.num_prefix_tokens == projected.num_prefix_tokens + 3
+    with torch.no_grad():
+        prefix = make_prefix(model)
+    assert prefix.tokens.shape[1] == backbone.num_prefix_tokens
+    assert not torch.equal(prefix.tokens[0, -3:], prefix.tokens[1, -3:])
 
 
 @pytest.mark.parametrize("head", Head)

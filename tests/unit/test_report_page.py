@@ -14,8 +14,9 @@ from rich.console import Console
 
 from vla.interfaces import EpisodeSpec
 from vla_policies.rollout import PredictCall, RolloutResult
+from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.report import print_table, report_page, write_report
-from vla_sim.scores import latency, scores
+from vla_sim.scores import latency, scores, seam_jumps
 
 
 def result(task: str, seed: int, *, success: bool = True, error: str | None = None) -> RolloutResult:
@@ -42,6 +43,7 @@ def report() -> dict[str, Any]:
         "controls": {"random": {"policy": "random", **scores(RESULTS[1:2])}},
         "latency_ms": latency([PredictCall(0.0057, 1)] * 3),
         "latency_batched_ms": latency([PredictCall(0.02, 8)] * 3),
+        "seams": seam_jumps(RESULTS, TABLETOP_PANDA),
         "videos": [
             {"task": "put_on_pad", "seed": 10, "success": True, "file": "videos/put_on_pad-10.mp4"},
             {"task": "put_on_pad", "seed": 11, "success": False, "file": "videos/put_on_pad-11.mp4"},

@@ -10,7 +10,7 @@ import pytest
 from vla.clock import VirtualClock
 from vla.embodiment import ActionKind, CameraSpec, Embodiment, Field, Rotation
 from vla.errors import ConfigError
-from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Transition
+from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Transition, beginning_with
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
 
@@ -83,12 +83,18 @@ class Walker:
         for slot, seed in zip(slots, seeds, strict=True):
             self.generators[slot] = np.random.default_rng(seed)
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         assert slots is not None
         self.batches.append(len(observations))
         if any("walk 13 " in observation.instruction for observation in observations):
             raise RuntimeError("thirteen")
-        return [self._chunk(o, self.generators[slot]) for o, slot in zip(observations, slots, strict=True)]
+        chunks = [self._chunk(o, self.generators[slot]) for o, slot in zip(observations, slots, strict=True)]
+        return beginning_with(chunks, committed)
 
     def _chunk(self, observation: Observation, generator: np.random.Generator) -> ActionChunk:
         noise = generator.integers(0, 3, (HORIZON, 1)).astype(np.float32)
@@ -224,9 +230,14 @@ def test_a_chunk_that_comes_too_late_by_the_clock_ends_the_episode() -> None:
     clock = VirtualClock()
 
     class Slow(Walker):
-        def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+        def predict(
+            self,
+            observations: Sequence[Observation],
+            slots: Sequence[int] | None = None,
+            committed: Sequence[np.ndarray | None] | None = None,
+        ) -> list[ActionChunk]:
             clock.advance(0.5)
-            return super().predict(observations, slots)
+            return super().predict(observations, slots, committed)
 
     (result,) = rollout(Slow(), [Track()], specs([3]), clock=clock)
     assert result.error == "ActionError: the chunk was valid for 0.300 s and comes 0.500 s after its start"

@@ -11,7 +11,17 @@ import pytest
 from vla.clock import VirtualClock
 from vla.embodiment import CameraSpec
 from vla.errors import ActionError, ArmError
-from vla.interfaces import ActionChunk, Applied, ArmCommand, ArmState, EpisodeSpec, Grammar, Observation, Transition
+from vla.interfaces import (
+    ActionChunk,
+    Applied,
+    ArmCommand,
+    ArmState,
+    EpisodeSpec,
+    Grammar,
+    Observation,
+    Transition,
+    beginning_with,
+)
 from vla.testing import (
     SMALL_EMBODIMENT,
     FakeEnvironment,
@@ -23,6 +33,7 @@ from vla.testing import (
     check_policy,
 )
 from vla.tokens.bins import BinTokenizer
+from vla.tokens.ranges import ActionRanges
 from vla_robot_io.fake_arm import FakeArm
 from vla_robot_io.fake_camera import FakeCamera
 
@@ -30,22 +41,37 @@ from vla_robot_io.fake_camera import FakeCamera
 
 
 class NotFinite(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        chunks = super().predict(observations, slots)
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        chunks = super().predict(observations, slots, committed)
         return [dataclasses.replace(chunk, actions=chunk.actions * np.float32("nan")) for chunk in chunks]
 
 
 class TooShort(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        chunks = super().predict(observations, slots)
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        chunks = super().predict(observations, slots, committed)
         return [dataclasses.replace(chunk, actions=chunk.actions[:-1]) for chunk in chunks]
 
 
 class LooksAtTheBatch(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        chunks = super().predict(observations, slots)
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        chunks = super().predict(observations, slots, committed)
         more = np.float32(1e-3 * len(observations))
-        return [dataclasses.replace(chunk, actions=chunk.actions + more) for chunk in chunks]
+        return beginning_with([dataclasses.replace(c, actions=c.actions + more) for c in chunks], committed)
 
 
 class LooksAtTheSlot(FakePolicy):
@@ -69,22 +95,47 @@ class ForgetsAll(FakePolicy):
 
 
 class WritesToImages(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        chunks = super().predict(observations, slots)
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        chunks = super().predict(observations, slots, committed)
         for observation in observations:
             observation.images["wrist"][0] = 0
         return chunks
 
 
 class DoesWithoutCameras(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.embodiment.cameras}
-        return super().predict([dataclasses.replace(o, images=black) for o in observations], slots)
+        return super().predict([dataclasses.replace(o, images=black) for o in observations], slots, committed)
+
+
+class GoesItsOwnWay(FakePolicy):
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        return super().predict(observations, slots)
 
 
 class OutOfThePast(FakePolicy):
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
-        return [dataclasses.replace(c, start_s=c.start_s - 1) for c in super().predict(observations, slots)]
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        return [dataclasses.replace(c, start_s=c.start_s - 1) for c in super().predict(observations, slots, committed)]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +150,7 @@ class OutOfThePast(FakePolicy):
         (WritesToImages, "a policy leaves images alone; it wrote to 'wrist'"),
         (DoesWithoutCameras, "an observation without camera 'scene' should raise ObservationError, it was accepted"),
         (OutOfThePast, "a chunk starts no earlier than"),
+        (GoesItsOwnWay, "a chunk begins with exactly the actions that are committed to"),
     ],
 )
 def test_a_policy_that_breaks_a_promise_is_caught(policy: type[FakePolicy], told: str) -> None:
@@ -273,6 +325,7 @@ def test_a_camera_that_breaks_a_promise_is_caught(make_camera: Callable, told: s
 # --------------------------------------------------------------------------- tokenizers
 
 LOW, HIGH = SMALL_EMBODIMENT.action_low.astype(np.float64), SMALL_EMBODIMENT.action_high.astype(np.float64)
+RANGES = ActionRanges.of(LOW, HIGH)
 BOUND = (HIGH - LOW) / 2 / 8
 
 
@@ -285,7 +338,7 @@ class Leaves(BinTokenizer):
 
 class DecodesAnything(BinTokenizer):
     def decode(self, ids: Sequence[int]) -> np.ndarray:
-        padded = [*ids, *[0] * self.num_tokens][: self.num_tokens]
+        padded = [*ids, *[0] * self.max_tokens][: self.max_tokens]
         return super().decode([min(max(index, 0), self.num_bins - 1) for index in padded])
 
 
@@ -325,24 +378,24 @@ class EncodesNan(BinTokenizer):
     ],
 )
 def test_a_tokenizer_that_breaks_a_promise_is_caught(tokenizer: type[BinTokenizer], told: str) -> None:
-    broken = tokenizer(LOW, HIGH, 9, 4)
+    broken = tokenizer(RANGES, 9, 4)
     with pytest.raises(AssertionError, match=told):
         check_action_tokenizer(broken, low=LOW, high=HIGH, bound=BOUND, from_json=BinTokenizer.from_json)
 
 
 def test_a_tokenizer_that_json_changes_is_caught() -> None:
-    tokenizer = BinTokenizer(LOW, HIGH, 9, 4)
+    tokenizer = BinTokenizer(RANGES, 9, 4)
     with pytest.raises(AssertionError, match="JSON gives back an equal tokenizer, its JSON differs"):
         check_action_tokenizer(
             tokenizer,
             low=LOW,
             high=HIGH,
             bound=BOUND,
-            from_json=lambda tree: dataclasses.replace(tokenizer, low=LOW - 1e-3),
+            from_json=lambda tree: dataclasses.replace(tokenizer, ranges=ActionRanges.of(LOW - 1e-3, HIGH)),
         )
 
 
 def test_a_tokenizer_that_keeps_its_promises_passes() -> None:
     check_action_tokenizer(
-        BinTokenizer(LOW, HIGH, 9, 4), low=LOW, high=HIGH, bound=BOUND, from_json=BinTokenizer.from_json
+        BinTokenizer(RANGES, 9, 4), low=LOW, high=HIGH, bound=BOUND, from_json=BinTokenizer.from_json
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -71,6 +73,13 @@ def test_training_state_of_another_model_is_refused() -> None:
     trainer = Trainer(_model(), OptimizerConfig(), total_steps=8)
     with pytest.raises(CheckpointError, match="another model"):
         trainer.load_state_dict({"weights/none": torch.zeros(1)}, {}, 0)
+
+
+def test_slots_read_what_is_committed() -> None:
+    trainer = Trainer(_model(), OptimizerConfig(), total_steps=8)
+    forced = _batch(0).actions.masked_fill(torch.arange(NUM_TOKENS) > 0, -1)
+    shown = trainer.validate(dataclasses.replace(_batch(0), forced=forced))
+    assert shown.action_loss != trainer.validate(_batch(0)).action_loss
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run() -> None:

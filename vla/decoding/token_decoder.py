@@ -1,100 +1,127 @@
 """Constrained decoding: in every state of the grammar, one id among those allowed.
 
-The grammar is a table on the device; choosing a token is a look-up, a mask and a reduction. What comes out is therefore
-always a sentence of the grammar, which the tokenizer decodes to exactly one chunk. The decoder knows ids, not robots.
+    prefix ─► model ─► logits ─► mask: a row of the grammar's table ─► one id ─► the next row ─► ...
+
+What comes out is always a sentence of the grammar, which the tokenizer decodes to exactly one chunk. A row has ended
+when its state accepts and allows nothing more, and its ids are -1 from there on. The decoder knows ids, not robots.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
+from vla.decoding.choosing import Choice as Choice
+from vla.decoding.choosing import Chooser, Generators
+from vla.decoding.execution import Execution as Execution
+from vla.decoding.execution import settle
+from vla.decoding.grammar_table import GrammarTable
+from vla.decoding.jacobi import JacobiLoop
+from vla.decoding.loops import Loop, SlotsLoop, StepwiseLoop
+from vla.decoding.opening import Leading as Leading
+from vla.decoding.opening import Request
+from vla.decoding.tape import Decoded as Decoded
+from vla.decoding.token_model import EmbeddedPrefix, TokenModel, VlaTokens
 from vla.interfaces import Grammar
-from vla.model.compact import Prefix
 from vla.model.vla_model import Head, VlaModel
 
-
-@dataclasses.dataclass(frozen=True)
-class Decoded:
-    """Action tokens, and how sure the model was of each."""
-
-    ids: Int64[Tensor, "batch tokens"]
-    """As the action tokenizer numbers them."""
-    log_probability: Float[Tensor, "batch tokens"]
-    """Of each chosen id, among those allowed there."""
-    entropy: Float[Tensor, "batch tokens"]
-    """Of the choice among those allowed, in nats."""
+TOKENS_AT_ONCE = 3
+"""Between two looks at whether all rows have ended, where a look or a call costs as much as a token."""
 
 
-class Choice(enum.Enum):
-    """Which id is taken from a distribution over the allowed ones."""
+class Method(enum.Enum):
+    """In what order the tokens of the autoregressive head are found; all orders find the same ones."""
 
-    MODE = "mode"
-    """The most likely one."""
-    MEDIAN = "median"
-    """The first one that half of the probability does not lie beyond: for ids whose order means something, as that of
-    bins does, the choice with the least expected distance. A mode flips between "stay" and "full speed" where the
-    distribution has a peak at each; the median goes to the middle of the belief."""
+    AUTO = "auto"
+    """Stepwise."""
+    STEPWISE = "stepwise"
+    """One after the other."""
+    JACOBI = "jacobi"
+    """All at once from a guess, again and again until nothing changes: fewer passes, of more work each. It pays where
+    a pass costs the same whatever the number of tokens, as where reading the weights takes most of the time."""
 
 
 class TokenDecoder:
-    """Deterministic decoding under a grammar, by either head."""
+    """Decoding under a grammar, by either head."""
 
-    def __init__(self, model: VlaModel, grammar: Grammar, choice: Choice = Choice.MODE) -> None:
-        if grammar.next_state.shape[1] != model.vocabulary.num_action:
+    def __init__(
+        self,
+        model: VlaModel | TokenModel,
+        grammar: Grammar,
+        choice: Choice = Choice.MODE,
+        *,
+        method: Method = Method.AUTO,
+        execution: Execution = Execution.AUTO,
+        temperature: float = 1.0,
+        max_tokens: int | None = None,
+        stop_entropy: float | None = None,
+    ) -> None:
+        """Put the grammar's table on the model's device.
+
+        Args:
+            temperature: divides the logits; below 1 the distribution is sharper.
+            max_tokens: a budget; no row grows longer, and every row still ends where the grammar accepts.
+            stop_entropy: nats; a row that may end does so where the next id is less certain than this. For ordered
+                tokens, of which every beginning decodes: what the model does not know is left out.
+
+        Raises:
+            ValueError: if the grammar is not of the model's action tokens, or does not fit into the budget.
+            ConfigError: if a graph is asked for without a GPU.
+        """
+        self._model = VlaTokens(model) if isinstance(model, VlaModel) else model
+        if grammar.next_state.shape[1] != self._model.num_actions:
             raise ValueError(
                 f"the grammar speaks of {grammar.next_state.shape[1]} action tokens, "
-                f"the model of {model.vocabulary.num_action}"
+                f"the model of {self._model.num_actions}"
             )
-        self._model, self._choice = model, choice
-        self._next_state = torch.from_numpy(grammar.next_state.astype("int64")).to(model.slots.device)
-        self._num_tokens = grammar.max_tokens
+        self._method, self._execution = method, settle(execution, self._model.device)
+        self._chooser = Chooser(choice, temperature, stop_entropy)
+        self._table = GrammarTable.build(grammar, max_tokens, self._model.device)
+        if self._table.max_tokens > self._model.num_action_tokens:
+            raise ValueError(
+                f"the grammar has sequences of {self._table.max_tokens} tokens, "
+                f"the model predicts {self._model.num_action_tokens}"
+            )
+        self._loops: dict[tuple[torch.Size, torch.dtype], Loop] = {}
 
-    @torch.no_grad()
-    def decode(self, prefix: Prefix, forced: Int64[Tensor, "batch forced"] | None = None) -> Decoded:
+    def decode(
+        self,
+        prefix: EmbeddedPrefix,
+        forced: Int64[Tensor, "batch forced"] | None = None,
+        generator: Generators | None = None,
+        guess: Int64[Tensor, "batch tokens"] | None = None,
+        leading: Leading | None = None,
+    ) -> Decoded:
         """The chosen allowed tokens after a prefix.
 
         Args:
-            forced: ids that the sequence must begin with, for instance of actions already under way.
+            forced: ids that each row must begin with, for instance of actions already under way; -1 where a row forces
+                nothing more.
+            generator: of the draws of `Choice.SAMPLE`; on the CPU.
+            guess: where Jacobi decoding begins, for instance the chunk before; it changes no token.
+            leading: the beginning of the prefix, if it may be the same as before; it is then not computed again.
+                The slots' one pass keeps nothing.
+
+        Raises:
+            ActionError: if the grammar does not allow the forced ids, or the model's logits are not finite.
+            ConfigError: if the beginning cannot be kept, because it depends on what follows it.
         """
-        batch = len(prefix.tokens)
-        num_forced = 0 if forced is None else forced.shape[1]
-        step_logits = self._slots(prefix) if self._model.head is Head.SLOTS else None
-        cache = None if step_logits is not None else self._model.backbone.prefill(prefix, self._num_tokens)
-        state = torch.zeros(batch, dtype=torch.int64, device=prefix.tokens.device)
-        token: Tensor | None = None
-        chosen: list[tuple[Tensor, Tensor, Tensor]] = []
-        for index in range(self._num_tokens):
-            if step_logits is not None:
-                logits = step_logits[:, index]
-            else:
-                assert cache is not None
-                new = self._model.next_input(token, batch, index).to(prefix.tokens.dtype)
-                logits = self._action_logits(self._model.backbone.extend(prefix, cache, new, is_causal=True))[:, 0]
-            log_probability = logits.masked_fill(self._next_state[state] < 0, -torch.inf).log_softmax(-1)
-            token = forced[:, index] if forced is not None and index < num_forced else self._choose(log_probability)
-            entropy = -(log_probability.exp() * log_probability.clamp(min=-1e4)).sum(-1)
-            chosen.append((token, log_probability.gather(1, token[:, None])[:, 0], entropy))
-            state = self._next_state[state, token]
-        ids, log_probabilities, entropies = (torch.stack(parts, dim=1) for parts in zip(*chosen, strict=True))
-        return Decoded(ids, log_probabilities, entropies)
+        batch, device = len(prefix.tokens), prefix.tokens.device
+        known = self._table.check_forced(forced, batch)
+        draws = self._chooser.draws(batch, self._table.max_tokens, generator).to(device)
+        key = (prefix.tokens.shape, prefix.tokens.dtype)
+        if key not in self._loops:
+            with torch.no_grad():
+                self._loops[key] = self._loop(prefix)
+        return self._loops[key].run(Request(prefix, known, draws, guess, leading))
 
-    def _choose(self, log_probability: Float[Tensor, "batch actions"]) -> Int64[Tensor, " batch"]:
-        if self._choice is Choice.MODE:
-            return log_probability.argmax(-1)
-        # Rounding may leave the whole sum a little below one, hence the last allowed id as a bound.
-        below = log_probability.exp().cumsum(-1) < 0.5
-        last = log_probability.shape[-1] - 1 - (log_probability > -torch.inf).flip(-1).int().argmax(-1)
-        return torch.minimum(below.sum(-1), last)
-
-    def _slots(self, prefix: Prefix) -> Float[Tensor, "batch tokens actions"]:
-        slots = self._model.empty_slots(len(prefix.tokens)).to(prefix.tokens.dtype)
-        cache = self._model.backbone.prefill(prefix, self._num_tokens)
-        return self._action_logits(self._model.backbone.extend(prefix, cache, slots, is_causal=False))
-
-    def _action_logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens actions"]:
-        return self._model.logits(hidden)[..., self._model.vocabulary.num_text :].float()
+    def _loop(self, prefix: EmbeddedPrefix) -> Loop:
+        parts = (self._model, self._table, self._chooser, self._execution, prefix)
+        if self._model.head is Head.SLOTS:
+            return SlotsLoop(*parts)
+        if self._method is Method.JACOBI:
+            return JacobiLoop(*parts)
+        return StepwiseLoop(*parts, tokens_at_once=1 if self._execution is Execution.EAGER else TOKENS_AT_ONCE)

@@ -4,7 +4,7 @@
     wrist  ─► patches ─► convolutions ─► feature map ──┤ language-queried connector ─► image tokens ┐
     instruction ─► text tokens ─► text blocks ─► queries ┘                                          ├─► prefix
                                        └────────────────────────────────────────────► text tokens ┤
-    proprioception and where the named queries looked ─► one token ────────────────────────────── ┘
+    proprioception and where the named queries looked ─► one token, or one a number ────────────── ┘
 
 The connector asks the feature maps questions that the instruction's tokens answer: each query attends to the text to
 become a vector, and that vector attends to the image to become one token, of what is there and where it is. The first
@@ -20,17 +20,29 @@ softmax (arXiv:1504.00702).
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
-from vla.model.transformer import Block, KeyValueCache, Transformer
+from vla.model.transformer import Block, Transformer
+from vla.tokens.state import StateTokenizer
 
 PATCH = 4
 ROLES = ("target", "destination")
+
+
+class StateEncoding(enum.Enum):
+    """How proprioception enters the prefix."""
+
+    PROJECTED = "projected"
+    """As one token, a projection of all its numbers."""
+    TOKENS = "tokens"
+    """As one token a number, each a bin (`vla.tokens.state`), behind the token of where the named queries looked."""
 
 
 @dataclasses.dataclass
@@ -51,6 +63,16 @@ class CompactConfig:
     """Tokens a camera; the first two of the first camera are the named roles."""
     text_tokens: int = 16
     """The longest instruction, in tokens."""
+    state: StateEncoding = StateEncoding.PROJECTED
+    """How proprioception enters the prefix."""
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"state": self.state.value}
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> CompactConfig:
+        """The configuration that `to_json` wrote; what it lacks has its default."""
+        return CompactConfig(**{**tree, "state": StateEncoding(tree.get("state", StateEncoding.PROJECTED.value))})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +83,16 @@ class Prefix:
     is_padding: Bool[Tensor, "batch tokens"]
     grounding: Float[Tensor, "batch roles cells"]
     """Attention logits of the named roles over the first camera's cells, row by row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """An instruction, and what it asks of the pictures."""
+
+    words: Float[Tensor, "batch text_tokens width"]
+    is_padding: Bool[Tensor, "batch text_tokens"]
+    questions: tuple[Float[Tensor, "batch queries channels"], ...]
+    """By camera."""
 
 
 class CompactBackbone(nn.Module):
@@ -82,8 +114,16 @@ class CompactBackbone(nn.Module):
         )
         self.vision = nn.ModuleList(FeatureMap(camera, config.channels) for camera in cameras)
         self.connectors = nn.ModuleList(LanguageQueriedConnector(config, camera) for camera in cameras)
+        self.state_tokenizer = StateTokenizer() if config.state is StateEncoding.TOKENS else None
+        projected = 2 * len(ROLES)
+        if self.state_tokenizer is None:
+            projected += state_dim
+        else:
+            self.state_tokens = nn.Embedding(self.state_tokenizer.num_bins, width)
+            self.state_field = nn.Parameter(torch.randn(state_dim, width) * 0.02)
+        self.num_state_tokens = 1 if self.state_tokenizer is None else 1 + state_dim
         self.state_embedding = nn.Sequential(
-            nn.Linear(state_dim + 2 * len(ROLES), 2 * width),
+            nn.Linear(projected, 2 * width),
             nn.ReLU(),
             nn.Linear(2 * width, 2 * width),
             nn.ReLU(),
@@ -98,7 +138,7 @@ class CompactBackbone(nn.Module):
 
     @property
     def num_prefix_tokens(self) -> int:
-        return len(self.camera_names) * self.config.image_queries + self.config.text_tokens + 1
+        return len(self.camera_names) * self.config.image_queries + self.config.text_tokens + self.num_state_tokens
 
     def embed(
         self,
@@ -107,28 +147,59 @@ class CompactBackbone(nn.Module):
         text_is_padding: Bool[Tensor, "batch text_tokens"],
         state: Float[Tensor, "batch state_dim"],
     ) -> Prefix:
-        """The prefix: image tokens, text tokens, one state token.
+        """The prefix: image tokens, text tokens, state tokens.
 
         Args:
             images: by camera name; RGB.
             state: normalised proprioception.
         """
+        return self.look(images, self.read(text, text_is_padding), state)
+
+    def read(
+        self, text: Int64[Tensor, "batch text_tokens"], text_is_padding: Bool[Tensor, "batch text_tokens"]
+    ) -> Reading:
+        """All that depends on the instruction alone: it stays the same from frame to frame."""
         words = self.text_embedding(text) + self.text_position
         blocked = text_is_padding[:, None, None, :]
         for block in self.text_blocks:
             words = block(words, blocked)
+        questions = tuple(connector.ask(words, text_is_padding) for connector in self._connectors)
+        return Reading(words, text_is_padding, questions)
+
+    def look(
+        self,
+        images: Mapping[str, UInt8[Tensor, "batch height width 3"]],
+        reading: Reading,
+        state: Float[Tensor, "batch state_dim"],
+    ) -> Prefix:
+        """The prefix of an instruction that was read; see `embed`."""
+        words = reading.words
         answers = [
-            connector(vision(images[name], dtype=words.dtype), words, text_is_padding)
-            for name, vision, connector in zip(self.camera_names, self.vision, self.connectors, strict=True)
+            connector(vision(images[name], dtype=words.dtype), questions)
+            for name, vision, connector, questions in zip(
+                self.camera_names, self.vision, self._connectors, reading.questions, strict=True
+            )
         ]
         seen = [answer.tokens for answer in answers]
         points = answers[0].points[:, : len(ROLES)].flatten(1)
-        state_token = self.state_embedding(torch.cat([state.to(points.dtype), points], dim=-1))[:, None]
-        tokens = torch.cat([*seen, words, state_token], dim=1)
+        tokens = torch.cat([*seen, words, self._state(state, points)], dim=1)
         is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         start = sum(part.shape[1] for part in seen)
-        is_padding[:, start : start + text.shape[1]] = text_is_padding
+        is_padding[:, start : start + words.shape[1]] = reading.is_padding
         return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
+
+    @property
+    def _connectors(self) -> list[LanguageQueriedConnector]:
+        return [cast(LanguageQueriedConnector, connector) for connector in self.connectors]
+
+    def _state(
+        self, state: Float[Tensor, "batch state_dim"], points: Float[Tensor, "batch coordinates"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        if self.state_tokenizer is None:
+            return self.state_embedding(torch.cat([state.to(points.dtype), points], dim=-1))[:, None]
+        looked = self.state_embedding(points)[:, None]
+        numbers = self.state_tokens(self.state_tokenizer.encode(state)) + self.state_field
+        return torch.cat([looked, numbers.to(looked.dtype)], dim=1)
 
     def forward(
         self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
@@ -144,26 +215,6 @@ class CompactBackbone(nn.Module):
             ahead = torch.ones(num_slots, num_slots, dtype=torch.bool, device=slots.device).triu(1)
             blocked[:, :, num_prefix:, num_prefix:] = ahead
         return self.decoder(torch.cat([prefix.tokens, slots], dim=1), blocked)[:, num_prefix:]
-
-    def prefill(self, prefix: Prefix, capacity: int) -> KeyValueCache:
-        """A cache that holds the prefix and has room for `capacity` more tokens."""
-        batch, num_prefix = prefix.is_padding.shape
-        cache = KeyValueCache.allocate(self.decoder, batch, num_prefix + capacity, prefix.tokens)
-        self.decoder(prefix.tokens, prefix.is_padding[:, None, None, :], cache)
-        return cache
-
-    def extend(
-        self, prefix: Prefix, cache: KeyValueCache, slots: Float[Tensor, "batch slots width"], is_causal: bool
-    ) -> Float[Tensor, "batch slots width"]:
-        """Hidden states of slots that follow what the cache holds, which they then join."""
-        batch, num_prefix = prefix.is_padding.shape
-        num_new, seen = slots.shape[1], cache.length + slots.shape[1]
-        blocked = torch.zeros((batch, 1, num_new, seen), dtype=torch.bool, device=slots.device)
-        blocked[..., :num_prefix] = prefix.is_padding[:, None, None, :]
-        if is_causal:
-            ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=slots.device).triu(1)
-            blocked[..., cache.length :] = ahead
-        return self.decoder(slots, blocked, cache)
 
 
 class FeatureMap(nn.Module):
@@ -215,16 +266,18 @@ class LanguageQueriedConnector(nn.Module):
         self.place = nn.Parameter(torch.randn(queries, width) * 0.02)
         self.register_buffer("cells", _cell_centres(camera), persistent=False)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch cells channels"],
-        words: Float[Tensor, "batch text_tokens width"],
-        is_padding: Bool[Tensor, "batch text_tokens"],
-    ) -> Answers:
-        """What the questions found."""
+    def ask(
+        self, words: Float[Tensor, "batch text_tokens width"], is_padding: Bool[Tensor, "batch text_tokens"]
+    ) -> Float[Tensor, "batch queries channels"]:
+        """The questions of a text."""
         relevance = self.queries.to(words.dtype) @ self.text_key(words).transpose(1, 2)  # (batch, queries, text_tokens)
         relevance = relevance.masked_fill(is_padding[:, None, :], torch.finfo(relevance.dtype).min)
-        questions = self.question(relevance.softmax(-1).to(words.dtype) @ words + self.queries)
+        return self.question(relevance.softmax(-1).to(words.dtype) @ words + self.queries)
+
+    def forward(
+        self, features: Float[Tensor, "batch cells channels"], questions: Float[Tensor, "batch queries channels"]
+    ) -> Answers:
+        """What the questions found."""
         logits = questions @ self.key(features).transpose(1, 2)  # (batch, queries, cells)
         weights = logits.softmax(-1).to(features.dtype)
         points = (weights @ self.cells.to(weights.dtype) - 0.5) * 4

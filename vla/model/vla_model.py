@@ -6,7 +6,7 @@
 Two heads read the same hidden states:
 
 - `slots`: one learned slot a token; all slots see each other and are predicted in one pass (OpenVLA-OFT,
-  arXiv:2502.19645).
+  arXiv:2502.19645). Tokens that are already known, of actions committed to, are read in their slots.
 - `autoregressive`: each token sees those before it (RT-2, arXiv:2307.15818).
 """
 
@@ -54,26 +54,39 @@ class VlaModel(nn.Module):
         self.num_action_tokens = num_action_tokens
         width = backbone.width
         self.slots = nn.Parameter(torch.randn(num_action_tokens, width) * 0.02)
-        if head is Head.AUTOREGRESSIVE:
-            # Row 0 begins the answer; row i + 1 stands for action token i.
-            self.action_embedding = nn.Embedding(vocabulary.num_action + 1, width)
+        # Row 0 stands for what is not known: the token before the first, a slot to fill; row i + 1 for action token i.
+        self.action_embedding = nn.Embedding(vocabulary.num_action + 1, width)
+        nn.init.normal_(self.action_embedding.weight, std=0.02)
+        nn.init.zeros_(self.action_embedding.weight[:1])
         self.logits = nn.Linear(width, vocabulary.size)
 
     def forward(
-        self, prefix: Prefix, actions: Int64[Tensor, "batch tokens"]
+        self,
+        prefix: Prefix,
+        actions: Int64[Tensor, "batch tokens"],
+        forced: Int64[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of every action token, given, under the autoregressive head, the true ones before it.
+        """Logits of every action token, given the true ones before it (autoregressive) or the forced ones (slots).
 
         Args:
-            actions: action tokens, as the tokenizer numbers them.
+            actions: action tokens, as the tokenizer numbers them; -1 is padding.
+            forced: action tokens that are known; -1 where none is.
         """
         is_causal = self.head is Head.AUTOREGRESSIVE
-        inputs = self.teacher_inputs(actions) if is_causal else self.empty_slots(len(actions))
+        inputs = self.teacher_inputs(actions) if is_causal else self.slot_inputs(len(actions), forced)
         return self.logits(self.backbone(prefix, inputs, is_causal))
 
-    def empty_slots(self, batch: int) -> Float[Tensor, "batch tokens width"]:
-        """The slots' own embeddings, which say only where each stands."""
-        return self.slots.expand(batch, -1, -1)
+    def slot_inputs(
+        self, batch: int, forced: Int64[Tensor, "batch forced"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """What the slots head reads: where each slot stands, and the token in it where it is known.
+
+        Args:
+            forced: for the first slots or all; -1 where none is known.
+        """
+        known = self.slots.new_zeros((batch, 0), dtype=torch.int64) if forced is None else forced + 1
+        unknown = known.new_zeros((batch, len(self.slots) - known.shape[1]))
+        return self.action_embedding(torch.cat([known, unknown], dim=1)) + self.slots
 
     def teacher_inputs(self, actions: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
         """What the autoregressive head reads: the beginning, then each true token before the last."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla.errors import ActionError
-from vla.interfaces import ActionTokenizer, Grammar
+from vla.interfaces import PADDING_ID, ActionTokenizer, Grammar
 from vla.testing.promises import kept, refused, require
 
 
@@ -42,8 +42,9 @@ def check_action_tokenizer(
     generator = np.random.default_rng(seed)
     grammar = tokenizer.grammar()
     _check_tables(grammar, tokenizer.vocabulary_size)
-    _check_every_state_can_end(grammar)
-    _check_length(grammar)
+    steps = _steps(grammar)
+    _check_every_state_can_end(grammar, *steps)
+    _check_length(grammar, *steps)
     require(not grammar.accepting[0], "no chunk is made of no tokens, yet the grammar accepts them")
     for _ in range(trials):
         ids = _walk(grammar, generator)
@@ -55,6 +56,11 @@ def check_action_tokenizer(
         chunk = np.tile(np.asarray(edge, np.float32), (tokenizer.horizon, 1))
         _check_encodes(tokenizer, grammar, chunk, bound)
     _check_refuses_chunks(tokenizer)
+    chunks = generator.uniform(low, high, (8, tokenizer.horizon, tokenizer.action_dim)).astype(np.float32)
+    chunks = np.clip(chunks, low, high).astype(np.float32)
+    _check_batches(tokenizer, chunks, [_walk(grammar, generator) for _ in range(8)])
+    _check_known_ids(tokenizer, chunks)
+    _check_committed(tokenizer, chunks, low, high)
     _check_json(tokenizer, from_json, [_walk(grammar, generator) for _ in range(8)])
 
 
@@ -68,25 +74,19 @@ def _check_tables(grammar: Grammar, vocabulary_size: int) -> None:
     require(known, f"next_state holds -1 to {states - 1}, got {table.min()} to {table.max()}")
 
 
-def _check_every_state_can_end(grammar: Grammar) -> None:
-    follows = _follows(grammar)
-    reached = np.zeros(len(follows), bool)
-    reached[0] = True
-    for _ in follows:
-        reached |= follows[reached].any(axis=0)
+def _check_every_state_can_end(grammar: Grammar, source: np.ndarray, target: np.ndarray) -> None:
+    reached = np.arange(len(grammar.accepting)) == 0
     ending = grammar.accepting.copy()
-    for _ in follows:
-        ending |= follows[:, ending].any(axis=1)
-    stuck = np.flatnonzero(reached & ~ending)
+    stuck = np.flatnonzero(_spread(reached, source, target) & ~_spread(ending, target, source))
     require(not len(stuck), f"every state that is reached can reach an end; these cannot: {stuck[:8].tolist()}")
 
 
-def _check_length(grammar: Grammar) -> None:
-    follows = _follows(grammar)
-    frontier = np.zeros(len(follows), bool)
-    frontier[0] = True
+def _check_length(grammar: Grammar, source: np.ndarray, target: np.ndarray) -> None:
+    frontier = np.arange(len(grammar.accepting)) == 0
     for _ in range(grammar.max_tokens + 1):
-        frontier = follows[frontier].any(axis=0)
+        following = target[frontier[source]]
+        frontier = np.zeros_like(frontier)
+        frontier[following] = True
     require(not frontier.any(), f"no sequence is longer than max_tokens = {grammar.max_tokens}; one is")
 
 
@@ -138,6 +138,47 @@ def _check_refuses_chunks(tokenizer: ActionTokenizer) -> None:
         tokenizer.encode(np.zeros((shape[0] + 1, shape[1]), np.float32))
 
 
+def _check_batches(tokenizer: ActionTokenizer, chunks: np.ndarray, walks: list[list[int]]) -> None:
+    ids = tokenizer.encode_batch(chunks)
+    shape = (len(chunks), tokenizer.max_tokens)
+    typed = ids.shape == shape and ids.dtype == np.int64
+    require(typed, f"a batch is encoded to int64 {shape}, got {ids.dtype} {ids.shape}")
+    for row, chunk in zip(ids, chunks, strict=True):
+        alone = tokenizer.encode(chunk)
+        same = np.array_equal(row, _padded([alone], tokenizer.max_tokens)[0])
+        require(same, f"a chunk in a batch gets its own ids, {alone[:8]}..., and then -1; got {row[:8].tolist()}...")
+    decoded = tokenizer.decode_batch(_padded(walks, tokenizer.max_tokens))
+    for actions, walk in zip(decoded, walks, strict=True):
+        same = np.array_equal(actions, tokenizer.decode(walk))
+        require(same, f"ids in a batch decode as they do alone, {walk[:8]}... do not")
+
+
+def _check_known_ids(tokenizer: ActionTokenizer, chunks: np.ndarray) -> None:
+    require(tokenizer.num_committed(0) == 0, "no id is known of a chunk when no action is")
+    ids = tokenizer.encode_batch(chunks)
+    for steps in range(1, tokenizer.horizon + 1):
+        known = tokenizer.num_committed(steps)
+        require(0 <= known <= tokenizer.max_tokens, f"{known} ids of {tokenizer.max_tokens} cannot be known")
+        other = np.concatenate([chunks[:, :steps], chunks[::-1, steps:]], axis=1)
+        same = np.array_equal(tokenizer.encode_batch(other)[:, :known], ids[:, :known])
+        require(same, f"{known} ids are said to be known when {steps} actions are; they depend on later actions")
+
+
+def _check_committed(tokenizer: ActionTokenizer, chunks: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    ids = tokenizer.encode_batch(chunks)
+    plain = tokenizer.decode_batch(ids)
+    # Of each length some, in one batch: rows are nothing to each other.
+    lengths = [row % (tokenizer.horizon + 1) for row in range(len(chunks))]
+    committed = [chunk[:steps] for chunk, steps in zip(chunks[::-1], lengths, strict=True)]
+    decoded = tokenizer.decode_committed(ids, committed)
+    rounding = 1e-6 * (np.abs(low) + np.abs(high))
+    for actions, given, steps, without in zip(decoded, committed, lengths, plain, strict=True):
+        require(np.array_equal(actions[:steps], given), f"a chunk begins with exactly the {steps} committed actions")
+        within = np.isfinite(actions).all() and ((actions >= low - rounding) & (actions <= high + rounding)).all()
+        require(within, f"a chunk that goes on from {steps} committed actions stays within the limits")
+        require(steps or np.array_equal(actions, without), "a chunk of which nothing is committed is the decoded one")
+
+
 def _check_json(
     tokenizer: ActionTokenizer, from_json: Callable[[dict[str, Any]], ActionTokenizer], walks: list[list[int]]
 ) -> None:
@@ -147,6 +188,13 @@ def _check_json(
     for ids in walks:
         same = np.array_equal(back.decode(ids), tokenizer.decode(ids))
         require(same, "JSON gives back an equal tokenizer; it decodes differently")
+
+
+def _padded(sequences: Sequence[Sequence[int]], max_tokens: int) -> np.ndarray:
+    ids = np.full((len(sequences), max_tokens), PADDING_ID, np.int64)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return ids
 
 
 def _walk(grammar: Grammar, generator: np.random.Generator) -> list[int]:
@@ -172,10 +220,15 @@ def _accepts(grammar: Grammar, ids: Sequence[int]) -> bool:
     return bool(grammar.accepting[state]) and len(ids) <= grammar.max_tokens
 
 
-def _follows(grammar: Grammar) -> np.ndarray:
-    """Bool (states, states): whether some id leads from one state to another."""
-    states = len(grammar.accepting)
-    follows = np.zeros((states, states), bool)
-    source, index = np.nonzero(grammar.next_state >= 0)
-    follows[source, grammar.next_state[source, index]] = True
-    return follows
+def _steps(grammar: Grammar) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of states of which some id leads from the first to the second."""
+    rows = [np.unique(row[row >= 0]) for row in grammar.next_state]
+    return np.repeat(np.arange(len(rows)), [len(row) for row in rows]), np.concatenate(rows)
+
+
+def _spread(states: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The states, and all that steps lead to from them."""
+    states, count = states.copy(), -1
+    while count != (count := int(states.sum())):
+        states[target[states[source]]] = True
+    return states

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from vla.embodiment import ActionKind, CameraSpec, Embodiment, Field, Rotation
 from vla.errors import ActionError, unknown
-from vla.interfaces import ActionChunk, Episode, EpisodeSpec, Observation, Transition, check_observation
+from vla.interfaces import ActionChunk, Episode, EpisodeSpec, Observation, Transition, beginning_with, check_observation
 
 SMALL_EMBODIMENT = Embodiment(
     name="small",
@@ -117,11 +117,17 @@ class FakePolicy:
         for seed, slot in zip(seeds, range(len(seeds)) if slots is None else slots, strict=True):
             self._episodes[slot] = (seed, 0)
 
-    def predict(self, observations: Sequence[Observation], slots: Sequence[int] | None = None) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         for observation in observations:
             check_observation(observation, self._embodiment)
         slots = range(len(observations)) if slots is None else slots
-        return [self._chunk(observation, slot) for observation, slot in zip(observations, slots, strict=True)]
+        chunks = [self._chunk(observation, slot) for observation, slot in zip(observations, slots, strict=True)]
+        return beginning_with(chunks, committed)
 
     def _chunk(self, observation: Observation, slot: int) -> ActionChunk:
         seed, step = self._episodes[slot]

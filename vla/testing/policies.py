@@ -28,7 +28,7 @@ def check_policy(make_policy: Callable[[], Policy], *, observe: Observe | None =
 
     Chunks are finite and of the declared shape; what happens in an episode depends on its seed and observations
     alone, not on its slot, on other slots or on how many there are; observations are not written to; one that the
-    embodiment does not promise is refused by name.
+    embodiment does not promise is refused by name; a chunk begins with exactly the actions that are committed to.
 
     Args:
         make_policy: gives a new policy; called many times.
@@ -47,6 +47,7 @@ def check_policy(make_policy: Callable[[], Policy], *, observe: Observe | None =
     _check_reset_of_one_slot(make_policy(), alone, observe, tolerance)
     _check_inputs_are_left_alone(make_policy(), observe)
     _check_refusals(make_policy(), observe)
+    _check_commitment(make_policy(), observe)
 
 
 def _check_reset(policy: Policy, alone: dict[int, list[Actions]], observe: Observe) -> None:
@@ -119,6 +120,22 @@ def _check_refusals(policy: Policy, observe: Observe) -> None:
             policy.predict([dataclasses.replace(good, images=images)])
     with refused("NaN in proprioception", ObservationError, naming="proprioception"):
         policy.predict([dataclasses.replace(good, proprioception=np.full_like(good.proprioception, np.nan))])
+
+
+def _check_commitment(policy: Policy, observe: Observe) -> None:
+    """Some slots commit to some actions, one to a whole chunk, one to nothing."""
+    policy.reset(_SEEDS)
+    body, horizon = policy.embodiment, policy.horizon
+    ratios = np.random.default_rng(0).random((len(_SEEDS), horizon, body.action_dim), np.float32)
+    whole = np.clip(body.action_low + ratios * (body.action_high - body.action_low), body.action_low, body.action_high)
+    counts: list[int | None] = [None, *(min(count, horizon) for count in (1, horizon // 2, horizon, 0))]
+    committed = [None if count is None else actions[:count] for count, actions in zip(counts, whole, strict=True)]
+    chunks = policy.predict([observe(seed, 0) for seed in _SEEDS], range(len(_SEEDS)), committed)
+    for chunk, first in zip(chunks, committed, strict=True):
+        with kept("a chunk that goes on from committed actions"):
+            check_chunk(chunk, body, horizon)
+        same = first is None or np.array_equal(chunk.actions[: len(first)], first)
+        require(same, "a chunk begins with exactly the actions that are committed to; it begins with others")
 
 
 def _episode_alone(policy: Policy, seed: int, observe: Observe) -> list[Actions]:

@@ -1,134 +1,148 @@
-"""Uniform bins: each number of a chunk becomes one token, read step by step.
+"""Bins: each number of a chunk becomes one token, read step by step.
 
     chunk (horizon, action_dim)  ──►  ids  [t0 field0, t0 field1, ..., t1 field0, ...]
 
-A field's range is the 1st to 99th percentile of its training actions, widened to a floor and clipped to the
-embodiment's limits. `num_bins` centres stand evenly on it, both ends included, so a value inside the range comes
-back to within half the distance between centres, and an odd number of bins keeps a symmetric range's zero exactly.
+Every id stands for a level in -1..1; a value becomes the id of the bin that it lies in. `Spacing` says where levels and
+the edges between their bins stand. A value inside the range comes back to within half a bin, half the distance between
+the two levels (for `openvla`, edges) around it.
 
-Source: RT-1 (arXiv:2212.06817) and RT-2 (arXiv:2307.15818) discretise uniformly; OpenVLA (arXiv:2406.09246) takes
-the percentiles. Ours differs in that centres, not edges, lie on the ends of the range.
+Source: RT-1 (arXiv:2212.06817) and RT-2 (arXiv:2307.15818) discretise uniformly; OpenVLA (arXiv:2406.09246) takes the
+percentiles. Our uniform bins differ in that levels, not edges, lie on the ends of the range.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import enum
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import ActionError, CheckpointError
+from vla.errors import CheckpointError
 from vla.interfaces import Grammar
+from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.ranges import ActionRanges
 
-FORMAT = "vla.bins/1"
-
-# A field whose percentiles are closer than this share of its limits gets a range of this share.
-RANGE_FLOOR = 0.02
+FORMAT = "vla.bins/2"
+MU = 255.0  # ITU-T G.711
 
 
-@dataclasses.dataclass(frozen=True)
-class BinTokenizer:
+class Spacing(enum.Enum):
+    """Where the levels of `num_bins` ids stand in -1..1, and the edges between their bins."""
+
+    UNIFORM = "uniform"
+    """Levels evenly from -1 to 1, both included, edges midway: an odd number keeps a symmetric range's zero."""
+    QUANTILE = "quantile"
+    """Levels at evenly spaced ranks of a field's training values, from -1 to 1, edges midway. Levels that would
+    coincide are spent on halving the widest gaps."""
+    MU_LAW = "mu_law"
+    """Levels even in sign(x) ln(1 + MU |x|) / ln(1 + MU), from -1 to 1, edges midway: finest around 0."""
+    OPENVLA = "openvla"
+    """Edges evenly from -1 to 1, both included, levels midway, as OpenVLA's ids are: the last id stands for values of
+    exactly 1 and decodes to the level of the one before it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BinTokenizer(ChunkTokenizer):
     """`horizon * action_dim` tokens a chunk, each one of `num_bins`."""
 
-    low: Float64[np.ndarray, " action_dim"]
-    """The first bin's centre, in the field's unit."""
-    high: Float64[np.ndarray, " action_dim"]
-    """The last bin's centre."""
+    ranges: ActionRanges
+    """What becomes -1 and +1."""
     num_bins: int
     horizon: int
+    spacing: Spacing = Spacing.UNIFORM
+    quantiles: Float64[np.ndarray, "num_bins action_dim"] | None = None
+    """The levels of quantile spacing, ascending; nothing for any other."""
 
     def __post_init__(self) -> None:
         if self.num_bins < 2 or self.horizon < 1:
             raise ValueError(f"expected num_bins >= 2 and horizon >= 1, got {self.num_bins} and {self.horizon}")
-        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low < self.high).all()):
-            raise ValueError(f"expected finite ranges low < high, got {self.low} and {self.high}")
+        if (self.quantiles is not None) != (self.spacing is Spacing.QUANTILE):
+            raise ValueError(f"quantile spacing has levels of its own and no other has; got {self.spacing.value}")
+        if self.quantiles is not None:
+            _check_levels(self.quantiles, (self.num_bins, self.action_dim))
 
     @staticmethod
     def fit(
-        chunks: Float32[np.ndarray, "chunks horizon action_dim"], embodiment: Embodiment, num_bins: int
+        chunks: Float32[np.ndarray, "chunks horizon action_dim"],
+        embodiment: Embodiment,
+        vocabulary_size: int,
+        spacing: Spacing = Spacing.UNIFORM,
     ) -> BinTokenizer:
-        """The tokenizer whose ranges are the chunks' 1st to 99th percentiles, inside the embodiment's limits.
+        """The tokenizer whose ranges, and quantiles if it spaces by them, are these chunks'.
 
         Raises:
             ActionError: if there is no chunk, or one that is not finite.
         """
-        if len(chunks) == 0 or not np.isfinite(chunks).all():
-            raise ActionError(f"bins need finite chunks to fit, got {len(chunks)} chunks")
-        values = chunks.reshape(-1, chunks.shape[-1]).astype(np.float64)
-        limit_low, limit_high = embodiment.action_low.astype(np.float64), embodiment.action_high.astype(np.float64)
-        low, high = np.quantile(values, [0.01, 0.99], axis=0)
-        floor = RANGE_FLOOR * (limit_high - limit_low)
-        middle, half = (low + high) / 2, np.maximum(high - low, floor) / 2
-        low, high = np.clip(middle - half, limit_low, limit_high), np.clip(middle + half, limit_low, limit_high)
-        return BinTokenizer(low=low, high=high, num_bins=num_bins, horizon=chunks.shape[1])
+        ranges = ActionRanges.fit(chunks, embodiment)
+        quantiles = None
+        if spacing is Spacing.QUANTILE:
+            values = ranges.normalise(chunks).reshape(-1, ranges.action_dim)
+            quantiles = np.stack([_quantile_levels(field, vocabulary_size) for field in values.T], axis=1)
+        return BinTokenizer(ranges, vocabulary_size, chunks.shape[1], spacing, quantiles)
+
+    @property
+    def name(self) -> str:
+        return "bins"
 
     @property
     def vocabulary_size(self) -> int:
         return self.num_bins
 
     @property
-    def action_dim(self) -> int:
-        return len(self.low)
-
-    @property
-    def num_tokens(self) -> int:
-        return self.horizon * self.action_dim
+    def is_ordered(self) -> bool:
+        return True
 
     @property
     def centres(self) -> Float32[np.ndarray, "num_bins action_dim"]:
         """What each id stands for, in each field's unit."""
-        return np.linspace(self.low, self.high, self.num_bins).astype(np.float32)
+        return self.ranges.denormalise(self._levels)
 
-    def encode(self, actions: Float32[np.ndarray, "horizon action_dim"]) -> list[int]:
-        """The ids of the nearest centres; values outside the range get the end bins.
-
-        Raises:
-            ActionError: if the chunk is not finite or has another shape.
-        """
-        if actions.shape != (self.horizon, self.action_dim) or not np.isfinite(actions).all():
-            raise ActionError(f"expected a finite ({self.horizon}, {self.action_dim}) chunk, got {actions.shape}")
-        return [int(index) for index in self.encode_batch(actions[None])[0]]
-
-    def encode_batch(self, chunks: Float32[np.ndarray, "batch horizon action_dim"]) -> np.ndarray:
-        """int64 (batch, tokens) ids of the nearest centres."""
-        ratio = (chunks.astype(np.float64) - self.low) / (self.high - self.low)
-        ids = np.rint(np.clip(ratio, 0.0, 1.0) * (self.num_bins - 1)).astype(np.int64)
-        return ids.reshape(len(chunks), -1)
-
-    def decode(self, ids: Sequence[int]) -> Float32[np.ndarray, "horizon action_dim"]:
-        array = np.asarray(ids)
-        if array.shape != (self.num_tokens,):
-            raise ActionError(f"a chunk is {self.num_tokens} tokens, got {array.shape}")
-        if array.min() < 0 or array.max() >= self.num_bins:
-            raise ActionError(f"ids are 0 to {self.num_bins - 1}, got {array.min()} to {array.max()}")
-        return self.decode_batch(array[None])[0]
-
-    def decode_batch(self, ids: np.ndarray) -> Float32[np.ndarray, "batch horizon action_dim"]:
-        """The chunks that int (batch, tokens) ids stand for; ids must be in range."""
-        index = ids.reshape(len(ids), self.horizon, self.action_dim)
-        return np.take_along_axis(self.centres[None], index.reshape(len(ids), -1, self.action_dim), axis=1).reshape(
-            len(ids), self.horizon, self.action_dim
-        )
+    def num_committed(self, steps: int) -> int:
+        return steps * self.action_dim
 
     def grammar(self) -> Grammar:
-        """A line of states, one a token: every id is allowed until the chunk is whole."""
-        next_state = np.full((self.num_tokens + 1, self.num_bins), -1, np.int32)
-        next_state[:-1] = np.arange(1, self.num_tokens + 1, dtype=np.int32)[:, None]
-        accepting = np.zeros(self.num_tokens + 1, bool)
-        accepting[-1] = True
-        return Grammar(next_state=next_state, accepting=accepting, max_tokens=self.num_tokens)
+        return line_grammar(self.horizon * self.action_dim, self.num_bins)
+
+    @functools.cached_property
+    def _levels(self) -> Float64[np.ndarray, "num_bins action_dim"]:
+        if self.quantiles is not None:
+            return self.quantiles
+        return np.repeat(_levels(self.spacing, self.num_bins)[:, None], self.action_dim, axis=1)
+
+    @functools.cached_property
+    def _edges(self) -> Float64[np.ndarray, "num_edges action_dim"]:
+        """Where each id but the first begins."""
+        if self.spacing is Spacing.OPENVLA:
+            return np.repeat(np.linspace(-1.0, 1.0, self.num_bins)[1:, None], self.action_dim, axis=1)
+        return (self._levels[:-1] + self._levels[1:]) / 2
+
+    def _encode(self, values: Float64[np.ndarray, "batch horizon action_dim"]) -> Int64[np.ndarray, "batch tokens"]:
+        fields = np.moveaxis(values, -1, 0)
+        ids = [np.searchsorted(edges, field, side="right") for edges, field in zip(self._edges.T, fields, strict=True)]
+        return np.stack(ids, axis=-1).reshape(len(values), -1)
+
+    def _decode(self, ids: Int64[np.ndarray, "batch tokens"]) -> Float64[np.ndarray, "batch horizon action_dim"]:
+        by_step = ids.reshape(len(ids), self.horizon, self.action_dim)
+        return self._levels[by_step, np.arange(self.action_dim)]
 
     def to_json(self) -> dict[str, object]:
-        return {
+        tree: dict[str, object] = {
             "format": FORMAT,
             "num_bins": self.num_bins,
             "horizon": self.horizon,
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
+            "ranges": self.ranges.to_json(),
         }
+        # Files of uniform bins say nothing of spacing, so that their fingerprints stay what they were.
+        if self.spacing is not Spacing.UNIFORM:
+            tree["spacing"] = self.spacing.value
+        if self.quantiles is not None:
+            tree["quantiles"] = self.quantiles.tolist()
+        return tree
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> BinTokenizer:
@@ -139,9 +153,47 @@ class BinTokenizer:
         """
         if tree.get("format") != FORMAT:
             raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        quantiles = np.array(tree["quantiles"], np.float64) if "quantiles" in tree else None
         return BinTokenizer(
-            low=np.array(tree["low"], np.float64),
-            high=np.array(tree["high"], np.float64),
-            num_bins=int(tree["num_bins"]),
-            horizon=int(tree["horizon"]),
+            ActionRanges.from_json(tree["ranges"]),
+            int(tree["num_bins"]),
+            int(tree["horizon"]),
+            Spacing(tree.get("spacing", Spacing.UNIFORM.value)),
+            quantiles,
         )
+
+
+def line_grammar(num_tokens: int, vocabulary_size: int) -> Grammar:
+    """A line of states, one a token: every id is allowed until the chunk is whole."""
+    next_state = np.full((num_tokens + 1, vocabulary_size), -1, np.int32)
+    next_state[:-1] = np.arange(1, num_tokens + 1, dtype=np.int32)[:, None]
+    accepting = np.zeros(num_tokens + 1, bool)
+    accepting[-1] = True
+    return Grammar(next_state=next_state, accepting=accepting, max_tokens=num_tokens)
+
+
+def _levels(spacing: Spacing, num_bins: int) -> Float64[np.ndarray, " num_bins"]:
+    """Levels that need no data."""
+    even = np.linspace(-1.0, 1.0, num_bins)
+    if spacing is Spacing.MU_LAW:
+        return np.sign(even) * np.expm1(np.abs(even) * np.log1p(MU)) / MU
+    if spacing is Spacing.OPENVLA:
+        middles = (even[:-1] + even[1:]) / 2
+        return np.append(middles, middles[-1])
+    return even
+
+
+def _quantile_levels(values: Float64[np.ndarray, " numbers"], num_bins: int) -> Float64[np.ndarray, " num_bins"]:
+    inner = np.quantile(values, np.linspace(0, 1, num_bins)[1:-1])
+    levels = np.unique(np.concatenate([[-1.0], inner, [1.0]]))
+    while len(levels) < num_bins:
+        widest = int(np.diff(levels).argmax())
+        levels = np.insert(levels, widest + 1, levels[widest : widest + 2].mean())
+    return levels
+
+
+def _check_levels(levels: Float64[np.ndarray, "num_bins action_dim"], shape: tuple[int, int]) -> None:
+    if levels.shape != shape:
+        raise ValueError(f"expected levels of {shape[0]} bins and {shape[1]} fields, got {levels.shape}")
+    if not (np.isfinite(levels).all() and (np.abs(levels) <= 1).all() and (np.diff(levels, axis=0) > 0).all()):
+        raise ValueError("expected finite levels in -1..1 that ascend in every field")

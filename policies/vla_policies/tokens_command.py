@@ -1,0 +1,166 @@
+"""`vla tokens`: fit an action tokenizer to recorded episodes, or compare all kinds of them.
+
+stores ─► chunks ─┬─► fit ─────────────────────► FILE, for `vla train tokenizer=FILE`
+                  └─► report: every kind, on episodes held out ─► tokens.json, tokens.html
+
+Chunks that run over the end of their episode are left out: they repeat its last action, which flatters every tokenizer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from vla import cli
+from vla.errors import ConfigError, unknown
+from vla.tokens.files import TOKENIZERS, fingerprint, fit_tokenizer, save_tokenizer
+from vla_policies.tokens_data import ConstantFields, load_chunks
+from vla_policies.tokens_measures import compare
+from vla_policies.tokens_report import print_table, write_report
+
+
+@dataclasses.dataclass
+class FitConfig:
+    """Fit an action tokenizer to the chunks of recorded episodes, and write it as JSON.
+
+    Example: vla tokens fit tokenizer=fast data=data/tabletop horizon=4 vocabulary=1024 out=fast.json
+    """
+
+    tokenizer: str = MISSING
+    """Which kind: bins, fast, spline, vq or ordered."""
+    data: list[str] = MISSING
+    """Episode store; or several of one embodiment, [a,b]."""
+    horizon: int = 8
+    """Actions in a chunk."""
+    vocabulary: int = 1024
+    """How many ids it may use."""
+    out: Path = MISSING
+    """The file to write."""
+    only_successes: bool = False
+    """Whether to leave out episodes that failed."""
+    constant_fields: ConstantFields = ConstantFields.REFUSE
+    """What to do about an action field that never changes in the data."""
+
+
+@dataclasses.dataclass
+class ReportConfig:
+    """Compare action tokenizers on episodes that they were not fitted to: length, error, decodability.
+
+    Example: vla tokens report data=data/tabletop horizon=4 vocabulary=1024 out=out/tokens
+    """
+
+    data: list[str] = MISSING
+    """Episode store; or several of one embodiment, [a,b]."""
+    horizon: int = 8
+    """Actions in a chunk."""
+    vocabulary: int = 1024
+    """How many ids each may use."""
+    out: Path = MISSING
+    """The folder to write tokens.json and tokens.html into."""
+    tokenizers: list[str] = dataclasses.field(default_factory=list)
+    """Only these kinds; all if empty."""
+    held_out: float = 0.1
+    """Share of the episodes that nothing is fitted to."""
+    seed: int = 0
+    """Of the choice of episodes and of the noise."""
+    only_successes: bool = False
+    """Whether to leave out episodes that failed."""
+    constant_fields: ConstantFields = ConstantFields.REFUSE
+    """What to do about an action field that never changes in the data."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `vla tokens fit` or `vla tokens report`; the exit status.
+
+    Raises:
+        ConfigError: if there is no such sub-command.
+    """
+    name, *rest = list(arguments) or ["--help"]
+    if name in cli.HELP_FLAGS:
+        print(_help())
+        return 0
+    if name not in _COMMANDS:
+        raise unknown("command of 'vla tokens':", name, _COMMANDS)
+    schema, body = _COMMANDS[name]
+    return cli.run(f"tokens {name}", schema, body, rest)
+
+
+def fit(config: FitConfig) -> int:
+    """Fit one tokenizer and write it; 0.
+
+    Raises:
+        VlaError: if a store, name or number is not valid; nothing is written then.
+    """
+    _check_numbers(config.horizon, config.vocabulary)
+    if config.tokenizer not in TOKENIZERS:
+        raise unknown("tokenizer", config.tokenizer, TOKENIZERS)
+    if config.out.is_dir():
+        raise ConfigError(f"out={config.out} is a folder: name the file to write, {config.out / config.tokenizer}.json")
+    data = load_chunks(
+        config.data,
+        config.horizon,
+        only_successes=config.only_successes,
+        constant_fields=config.constant_fields,
+    )
+    begin = time.monotonic()
+    tokenizer = fit_tokenizer(config.tokenizer, data.chunks, data.embodiment, config.vocabulary)
+    seconds = time.monotonic() - begin
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    save_tokenizer(config.out, tokenizer)
+    print(
+        f"{tokenizer.name}: {tokenizer.vocabulary_size} ids, at most {tokenizer.max_tokens} tokens a chunk of "
+        f"{config.horizon} x {data.embodiment.action_dim}, fitted to {len(data.chunks)} chunks of "
+        f"{data.num_episodes} episodes in {seconds:.1f} s"
+    )
+    print(f"{config.out}: {fingerprint(tokenizer)[:16]}")
+    return 0
+
+
+def report(config: ReportConfig) -> int:
+    """Fit and measure every kind, and write the report; 0.
+
+    Raises:
+        VlaError: if a store, name or number is not valid; nothing is written then.
+    """
+    _check_numbers(config.horizon, config.vocabulary)
+    if not 0.0 < config.held_out < 1.0:
+        raise ConfigError(f"held_out is a share between 0 and 1, got {config.held_out}")
+    if config.out.exists() and not config.out.is_dir():
+        raise ConfigError(f"out={config.out} is a file: name the folder to write into")
+    for name in config.tokenizers:
+        if name not in TOKENIZERS:
+            raise unknown("tokenizer", name, TOKENIZERS)
+    data = load_chunks(
+        config.data,
+        config.horizon,
+        only_successes=config.only_successes,
+        constant_fields=config.constant_fields,
+    )
+    compared = compare(
+        data,
+        names=config.tokenizers or list(TOKENIZERS),
+        vocabulary=config.vocabulary,
+        held_out=config.held_out,
+        seed=config.seed,
+    )
+    write_report(config.out, compared, cli.resolved(config))
+    print_table(compared, config.out)
+    return 0
+
+
+def _check_numbers(horizon: int, vocabulary: int) -> None:
+    for name, value, low in (("horizon", horizon, 1), ("vocabulary", vocabulary, 2)):
+        if value < low:
+            raise ConfigError(f"{name} is at least {low}, got {value}")
+
+
+_COMMANDS: dict[str, tuple[type, Callable[..., int]]] = {"fit": (FitConfig, fit), "report": (ReportConfig, report)}
+
+
+def _help() -> str:
+    texts = [cli.help_text(f"tokens {name}", schema) for name, (schema, _) in _COMMANDS.items()]
+    return "\n\n\n".join(["Fit action tokenizers to recorded episodes, and compare them: `fit` or `report`.", *texts])
