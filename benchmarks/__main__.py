@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measure the claims, here and now, into `benchmarks/results/`."""
+"""`python -m benchmarks [NAME ...] [data=STORE]`: measure the claims, here and now, into `benchmarks/results/`."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.comparison import Measurement, measure
+from benchmarks.comparison import Comparison, Measurement, measure
 from benchmarks.machine import machine
 from vla.errors import VlaError, unknown
 
 BENCHMARKS = {
-    "decoding": "benchmarks.decoding",
+    "decode": "benchmarks.decode",
     "reading": "benchmarks.reading",
     "rendering": "benchmarks.rendering",
+    "tokens": "benchmarks.tokens",
+    "totality": "benchmarks.totality",
 }
+NOT_COMPARISONS = ("tokens", "totality")
+"""Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
+    names = [argument for argument in arguments if not argument.startswith("data=")]
+    stores = [argument.removeprefix("data=") for argument in arguments if argument.startswith("data=")]
     try:
         for name in names or BENCHMARKS:
             if name not in BENCHMARKS:
                 raise unknown("benchmark", name, BENCHMARKS)
-            _run(name)
+            _run(name, stores[-1] if stores else None)
     except VlaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _run(name: str) -> None:
-    measurements = [measure(comparison) for comparison in importlib.import_module(BENCHMARKS[name]).comparisons()]
+def _run(name: str, store: str | None) -> None:
+    module = importlib.import_module(BENCHMARKS[name])
+    result = module.measurements(store) if name in NOT_COMPARISONS else _compared(name, module.comparisons())
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"machine": machine(), **result}, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _compared(name: str, comparisons: Sequence[Comparison]) -> dict[str, object]:
+    measurements = [measure(comparison) for comparison in comparisons]
     for measurement in measurements:
         print(f"{name}: {_line(measurement)}")
-    RESULTS.mkdir(exist_ok=True)
-    result = {"machine": machine(), "measurements": [dataclasses.asdict(measurement) for measurement in measurements]}
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return {"measurements": [dataclasses.asdict(measurement) for measurement in measurements]}
 
 
 def _line(measurement: Measurement) -> str:

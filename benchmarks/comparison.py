@@ -8,6 +8,7 @@ Taking turns spreads whatever else the machine does over both.
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -44,6 +45,9 @@ class Measurement:
     contender_per_s: float
     ratio: float
     """How many times faster the contender is, by medians."""
+    baseline_p99_s: float
+    """Ninety-nine of a hundred rounds took no longer; of fewer rounds, the longest."""
+    contender_p99_s: float
 
 
 def measure(comparison: Comparison) -> Measurement:
@@ -64,7 +68,13 @@ def measure(comparison: Comparison) -> Measurement:
         baseline_per_s=comparison.work / slow,
         contender_per_s=comparison.work / fast,
         ratio=slow / fast,
+        baseline_p99_s=_p99(baseline_s),
+        contender_p99_s=_p99(contender_s),
     )
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -8,6 +8,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+import torch
+
 VERSIONS = ("torch", "mujoco", "numpy", "zarr")
 
 
@@ -15,6 +17,7 @@ def machine() -> dict[str, object]:
     """The device, its cores, the versions and the commit."""
     return {
         "device": _device(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},

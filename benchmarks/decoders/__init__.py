@@ -1,0 +1,1 @@
+"""What `benchmarks.decode` times: peers with our weights, and layouts of published sizes."""
