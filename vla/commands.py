@@ -27,27 +27,34 @@ COMMANDS = {
     "demo": Command("vla_sim.demo:main", "drive the simulated arm with the shipped policy; table, report and videos"),
     "collect": Command("vla_sim.collect:main", "record demonstrations, or label the states a policy visits"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
-    "tokens": Command("vla_policies.tokens_command:main", "fit action tokenizers to recorded episodes, compare them"),
+    "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
+    "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),
 }
+"""By name; a name of two or more words is a command of a group: `tokens fit`."""
+
+HELP_FLAGS = ("--help", "-h", "help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return its exit status: 0 done, 1 a bug, 2 bad input, 130 interrupted.
+    """Run one command and return its exit status: 0 done, 1 a bug, 2 bad input, 130 interrupted.
 
     Args:
         arguments: without the program's name; those of this process if not given.
     """
-    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if name in ("--help", "-h", "help"):
-        print(_help())
-        return 0
-    if name == "--version":
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if words == ["--version"]:
         print(f"vla {vla.__version__}")
         return 0
     try:
-        return _resolve(name)(rest)
+        name, rest = _split(words)
+        if name in COMMANDS:
+            return _resolve(name)(rest)
+        if rest and rest[0] not in HELP_FLAGS:
+            raise unknown(f"command of 'vla {name}':" if name else "command", rest[0], _next_words(name))
+        print(_help(name))
+        return 0
     except VlaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -56,14 +63,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _split(words: list[str]) -> tuple[str, list[str]]:
+    """The longest beginning that names a command or a group of them (no words: all of them), and what follows."""
+    for count in range(len(words), 0, -1):
+        name = " ".join(words[:count])
+        if any(f"{command} ".startswith(f"{name} ") for command in COMMANDS):
+            return name, words[count:]
+    return "", words
+
+
+def _next_words(group: str) -> list[str]:
+    """What may follow the words of a group, in the table's order."""
+    depth = len(group.split())
+    return list(dict.fromkeys(name.split()[depth] for name in _members(group)))
+
+
+def _members(group: str) -> list[str]:
+    return [name for name in COMMANDS if f"{name} ".startswith(f"{group} ") or not group]
+
+
 def _resolve(name: str) -> Callable[[list[str]], int]:
-    if name not in COMMANDS:
-        raise unknown("command", name, COMMANDS)
     module, function = COMMANDS[name].entry.split(":")
     return getattr(importlib.import_module(module), function)
 
 
-def _help() -> str:
-    lines = [vla.__doc__ or "", "", "usage: vla COMMAND [key=value ...] [--show-config] [--help]", "", "commands"]
-    lines += [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join([*lines, "", "`vla COMMAND --help` lists every key with its meaning, default and choices."])
+def _help(group: str) -> str:
+    names = _members(group)
+    width = max(len(name) for name in names) + 2
+    lines = [] if group else [vla.__doc__ or "", ""]
+    lines += [
+        f"usage: vla {group + ' ' if group else ''}COMMAND [key=value ...] [--show-config] [--help]",
+        "",
+        "commands",
+    ]
+    lines += [f"  {name:<{width}}{COMMANDS[name].summary}" for name in names]
+    command = f"{group} COMMAND" if group else "COMMAND"
+    return "\n".join([*lines, "", f"`vla {command} --help` lists every key with its meaning, default and choices."])

@@ -7,6 +7,7 @@ VlaError
 ├── ObservationError       a camera, shape or type that the embodiment does not promise
 ├── ActionError            an action or chunk that is not finite or has the wrong shape
 ├── StoreError             an episode store that is empty, half written or altered      (exit status 2)
+├── DataError              a dataset or corpus of others that cannot be read as it is   (exit status 2)
 ├── CheckpointError        a checkpoint that is absent, incomplete or altered           (exit status 2)
 └── ArmError               a command an arm cannot accept in its present state
     └── ArmFault           latched: nothing moves until an operator names and acknowledges it
@@ -44,6 +45,10 @@ class ActionError(VlaError):
 
 class StoreError(VlaError):
     """An episode store is empty, half written or altered."""
+
+
+class DataError(VlaError):
+    """A dataset or corpus that others made is damaged, unsafe, or not what it is said to be."""
 
 
 class CheckpointError(VlaError):

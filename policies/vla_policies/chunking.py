@@ -58,7 +58,7 @@ class ExecutionMode(enum.Enum):
 class ExecutionConfig:
     """How action chunks are carried out."""
 
-    mode: ExecutionMode = ExecutionMode.SYNCHRONOUS
+    mode: ExecutionMode = ExecutionMode.RECEDING_HORIZON
     """How much of a chunk is carried out, and how chunks are joined."""
     execute_steps: int | None = None
     """Control steps between two predictions; if not given, the horizon (synchronous), 1 (ensemble), or half of the

@@ -32,7 +32,7 @@ from vla.interfaces import (
     check_chunk,
     check_observation,
 )
-from vla_policies.chunking import ChunkExecution, ExecutionConfig, ExecutionMode, check_execution, make_execution
+from vla_policies.chunking import ChunkExecution, ExecutionConfig, check_execution, make_execution
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def rollout(
     Args:
         environments: one for each slot; with a clock, one alone.
         specs: taken one at a time, when a slot is free.
-        execution: how chunks are carried out; synchronously if not given.
+        execution: how chunks are carried out; half of each, then the next, if not given.
         clock: judges whether a chunk is still valid after it was predicted. Without one, time stands still while
             the policy thinks, as it does in simulation.
 
@@ -103,7 +103,7 @@ def rollout(
     """
     if not environments or (clock is not None and len(environments) > 1):
         raise ValueError(f"expected at least one environment, and just one with a clock; got {len(environments)}")
-    execution = execution or ExecutionConfig(ExecutionMode.SYNCHRONOUS)
+    execution = execution or ExecutionConfig()
     check_execution(execution, policy.horizon, policy.embodiment.control_dt_s)
     return _Rollout(policy, environments, specs, execution, clock, events or RolloutEvents()).run()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import MISSING
@@ -73,20 +73,14 @@ class ReportConfig:
     """What to do about an action field that never changes in the data."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run `vla tokens fit` or `vla tokens report`; the exit status.
+def fit_main(arguments: Sequence[str]) -> int:
+    """Run `vla tokens fit`; the exit status."""
+    return cli.run("tokens fit", FitConfig, fit, arguments)
 
-    Raises:
-        ConfigError: if there is no such sub-command.
-    """
-    name, *rest = list(arguments) or ["--help"]
-    if name in cli.HELP_FLAGS:
-        print(_help())
-        return 0
-    if name not in _COMMANDS:
-        raise unknown("command of 'vla tokens':", name, _COMMANDS)
-    schema, body = _COMMANDS[name]
-    return cli.run(f"tokens {name}", schema, body, rest)
+
+def report_main(arguments: Sequence[str]) -> int:
+    """Run `vla tokens report`; the exit status."""
+    return cli.run("tokens report", ReportConfig, report, arguments)
 
 
 def fit(config: FitConfig) -> int:
@@ -156,11 +150,3 @@ def _check_numbers(horizon: int, vocabulary: int) -> None:
     for name, value, low in (("horizon", horizon, 1), ("vocabulary", vocabulary, 2)):
         if value < low:
             raise ConfigError(f"{name} is at least {low}, got {value}")
-
-
-_COMMANDS: dict[str, tuple[type, Callable[..., int]]] = {"fit": (FitConfig, fit), "report": (ReportConfig, report)}
-
-
-def _help() -> str:
-    texts = [cli.help_text(f"tokens {name}", schema) for name, (schema, _) in _COMMANDS.items()]
-    return "\n\n\n".join(["Fit action tokenizers to recorded episodes, and compare them: `fit` or `report`.", *texts])

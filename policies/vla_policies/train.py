@@ -52,7 +52,7 @@ from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 LOG = "log.jsonl"
 CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every")
 """What may differ when a run goes on: none of it changes what is learned."""
-SEEDS_PER_RUN, SEEDS_PER_ROUND = 20_000, 4_000
+SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
 
@@ -265,10 +265,10 @@ class _Data:
         path = self._folder / name
         is_whole = path / "collected"
         if not is_whole.exists():
-            # Scenes of different runs and rounds are different, and evaluation begins at a million.
+            # Scenes of different runs, rounds and calls are different, and evaluation begins at a million.
             seed = self._config.seed * SEEDS_PER_RUN + round_number * SEEDS_PER_ROUND
-            for call in calls:
-                own = [f"seed={seed}", f"horizon={self._config.horizon}", f"out={path}"]
+            for number, call in enumerate(calls):
+                own = [f"seed={seed + number * SEEDS_PER_CALL}", f"horizon={self._config.horizon}", f"out={path}"]
                 _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
         return str(path)

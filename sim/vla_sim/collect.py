@@ -66,8 +66,8 @@ class CollectConfig:
     """Who acts: `scripted`, or a policy, such as a checkpoint, whose states the experts label."""
     beta: float = 0.0
     """The chance, each step, that the expert acts instead of the policy."""
-    execute_steps: int | None = None
-    """Actions of a policy's chunk that are carried out before the next; the whole chunk if null."""
+    execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
+    """How a policy's chunks are carried out."""
     horizon: int = 4
     """Steps that a label looks ahead."""
     noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
@@ -159,7 +159,7 @@ def _check_suite(config: CollectConfig) -> None:
     if config.images:
         raise ConfigError("suite 'metaworld' is not rendered yet, its actions alone are collected: images=false")
     usual = CollectConfig()
-    for name in ("policy", "beta", "execute_steps", "horizon", "noise", "batch"):
+    for name in ("policy", "beta", "execution", "horizon", "noise", "batch"):
         if getattr(config, name) != getattr(usual, name):
             raise ConfigError(f"{name} does not apply to suite 'metaworld': its experts act undisturbed, unlabelled")
     metaworld()
@@ -238,7 +238,7 @@ def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
     number = min(config.batch, len(units))
     slots = [LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(config.batch)[:number]]
     specs = (EpisodeSpec(unit.task, unit.seed) for unit in units)
-    for result in rollout(policy, slots, specs, ExecutionConfig(execute_steps=config.execute_steps)):
+    for result in rollout(policy, slots, specs, config.execution):
         if result.error is None:
             yield slots[result.slot].episode(result.success, result.spec.seed, source(config.policy))
 

@@ -19,7 +19,7 @@ def test_the_option_names_are_those_that_were_frozen(
 ) -> None:
     names: dict[str, dict[str, str]] = {}
     for command in commands.COMMANDS:
-        assert commands.main([command, "--help"]) == 0
+        assert commands.main([*command.split(), "--help"]) == 0
         names[command] = {match["name"]: match["kind"] for match in KEY.finditer(capsys.readouterr().out)}
     assert all(names.values())
     agrees(json.dumps(names, indent=2) + "\n", root / "tests" / "golden" / "option_names.json")

@@ -17,6 +17,6 @@ def test_the_reference_is_what_help_prints(
 ) -> None:
     page = HEAD
     for command in commands.COMMANDS:
-        assert commands.main([command, "--help"]) == 0
+        assert commands.main([*command.split(), "--help"]) == 0
         page += f"\n## vla {command}\n\n```\n{capsys.readouterr().out.strip()}\n```\n"
     agrees(page, root / "docs" / "reference" / "commands.md")

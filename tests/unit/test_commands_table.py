@@ -28,6 +28,21 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("error: unknown command 'trian'; did you mean 'train'?")
 
 
+def test_a_group_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["tokens"]) == 0
+    text = capsys.readouterr().out
+    assert "usage: vla tokens COMMAND" in text
+    assert "  tokens fit " in text
+    assert "  train " not in text
+
+
+def test_an_unknown_command_of_a_group_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["tokens", "repotr"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: unknown command of 'vla tokens': 'repotr'; did you mean 'report'?"
+    )
+
+
 def test_a_command_gets_the_rest_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
@@ -64,7 +79,7 @@ def test_every_entry_of_the_table_exists(command: commands.Command) -> None:
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.main([name, "--help"]) == 0
+    assert commands.main([*name.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert f"usage: vla {name} " in text
     assert "\nkeys\n" in text

@@ -14,7 +14,6 @@ from vla.interfaces import Episode
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla.tokens.files import TOKENIZERS, fingerprint, fit_tokenizer, load_tokenizer
 from vla_datasets.store import EpisodeStore
-from vla_policies import tokens_command
 from vla_policies.tokens_data import load_chunks
 
 BLIND = dataclasses.replace(SMALL_EMBODIMENT, name="small_blind", cameras=())
@@ -42,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _fit(out: Path, *arguments: str) -> int:
-    return tokens_command.main(["fit", "tokenizer=bins", "horizon=4", "vocabulary=33", f"out={out}", *arguments])
+    return commands.main(["tokens", "fit", "tokenizer=bins", "horizon=4", "vocabulary=33", f"out={out}", *arguments])
 
 
 # --------------------------------------------------------------------------- which chunks
@@ -166,7 +165,7 @@ def test_the_report_has_every_tokenizer_and_is_the_same_again(store: str, tmp_pa
     arguments = ["report", f"data={store}", "horizon=4", "vocabulary=256", "held_out=0.3"]
     trees = []
     for folder in ("one", "two"):
-        assert tokens_command.main([*arguments, f"out={tmp_path / folder}"]) == 0
+        assert commands.main(["tokens", *arguments, f"out={tmp_path / folder}"]) == 0
         trees.append(json.loads((tmp_path / folder / "tokens.json").read_text()))
         assert (tmp_path / folder / "tokens.html").is_file()
     one, two = trees
@@ -185,7 +184,7 @@ def test_the_report_has_every_tokenizer_and_is_the_same_again(store: str, tmp_pa
 def test_a_bad_report_is_one_line_and_writes_nothing(
     store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, message: str
 ) -> None:
-    assert tokens_command.main(["report", f"data={store}", f"out={tmp_path / 'out'}", argument]) == 2
+    assert commands.main(["tokens", "report", f"data={store}", f"out={tmp_path / 'out'}", argument]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -196,13 +195,13 @@ def test_a_file_and_a_folder_are_not_taken_for_each_other(
     (tmp_path / "file").touch()
     assert _fit(tmp_path, f"data={store}") == 2
     assert f"out={tmp_path} is a folder" in capsys.readouterr().err
-    assert tokens_command.main(["report", f"data={store}", f"out={tmp_path / 'file'}"]) == 2
+    assert commands.main(["tokens", "report", f"data={store}", f"out={tmp_path / 'file'}"]) == 2
     assert "is a file: name the folder to write into" in capsys.readouterr().err
 
 
 def test_one_episode_cannot_be_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = _store(tmp_path / "one", _episode(0))
-    assert tokens_command.main(["report", f"data={store}", "horizon=4", f"out={tmp_path / 'out'}"]) == 2
+    assert commands.main(["tokens", "report", f"data={store}", "horizon=4", f"out={tmp_path / 'out'}"]) == 2
     assert f"store {store}: to hold an episode out takes two" in capsys.readouterr().err
 
 
@@ -212,8 +211,8 @@ def test_one_episode_cannot_be_held_out(tmp_path: Path, capsys: pytest.CaptureFi
 def test_help_lists_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["tokens", "--help"]) == 0
     text = capsys.readouterr().out
-    assert "usage: vla tokens fit " in text
-    assert "usage: vla tokens report " in text
+    assert "  tokens fit " in text
+    assert "  tokens report " in text
 
 
 def test_another_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,5 +221,5 @@ def test_another_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_configuration_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tokens_command.main(["fit", "tokenizer=bins", "data=a", "out=b", "--show-config"]) == 0
+    assert commands.main(["tokens", "fit", "tokenizer=bins", "data=a", "out=b", "--show-config"]) == 0
     assert "horizon: 8" in capsys.readouterr().out
