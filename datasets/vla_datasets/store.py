@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from vla.embodiment import Embodiment, require_same_embodiment
 from vla.errors import StoreError
 from vla.interfaces import Episode
 from vla_datasets.commits import clean_staging, commit_folder, read_checked
-from vla_datasets.episode_files import MANIFEST_FILE, decode_episode, encode_episode, open_manifest
+from vla_datasets.episode_files import MANIFEST_FILE, decode_episode, encode_episode, open_manifest, seal
+from vla_datasets.upkeep import faults_of_files, foreign_entries, foreign_files, has_writer, move_out, staging_folders
 
 FORMAT = "vla-episode-store"
 VERSION = 1
@@ -77,11 +78,12 @@ class EpisodeStore:
         return EpisodeStore(path, embodiment, metadata)
 
     @staticmethod
-    def open(path: str | Path, embodiment: Embodiment | None = None) -> EpisodeStore:
+    def open(path: str | Path, embodiment: Embodiment | None = None, *, may_be_empty: bool = False) -> EpisodeStore:
         """The store at `path`, to read from.
 
         Args:
             embodiment: what the reader needs; any will do if not given.
+            may_be_empty: whether a store without episodes will do.
 
         Raises:
             StoreError: if there is no store, or there are no episodes in it.
@@ -90,7 +92,7 @@ class EpisodeStore:
         store = _open_root(Path(path))
         if embodiment is not None:
             require_same_embodiment(embodiment, store.embodiment, expected_name="the reader", got_name=f"store {path}")
-        if not len(store):
+        if not len(store) and not may_be_empty:
             raise StoreError(f"the episode store {path} is empty: `vla collect out={path}` fills it")
         return store
 
@@ -155,6 +157,63 @@ class EpisodeStore:
     def keys(self) -> list[str]:
         """The ids of all committed episodes, in the order of `index`."""
         return [row.id for row in self.index()]
+
+    def committed(self) -> list[str]:
+        """The ids of all committed episodes, damaged ones too, in the order of their names: no manifest is read."""
+        return sorted(self._committed())
+
+    def row(self, key: str) -> EpisodeRow:
+        """What the index says of one episode.
+
+        Raises:
+            StoreError: if the episode does not exist, or its manifest is altered.
+        """
+        return _row(key, self._manifest(key))
+
+    def digest(self, key: str) -> str:
+        """64 hexadecimal digits that stand for every byte of an episode: the SHA-256 of its manifest."""
+        return seal(self._manifest(key))["manifest_sha256"]
+
+    def file_sizes(self, key: str) -> dict[str, int]:
+        """The length in bytes of each file of an episode, by path inside its folder; the manifest's own is not in it."""
+        return {name: promised["bytes"] for name, promised in self._manifest(key)["files"].items()}
+
+    def verify(self, key: str) -> list[str]:
+        """A line for each file of an episode that is missing, short or altered; none if it is whole.
+
+        Every byte is read, and nothing decoded.
+        """
+        try:
+            return faults_of_files(self._folder(key), self._read_manifest(key))
+        except StoreError as error:
+            return [str(error)]
+
+    def foreign(self, key: str | None = None) -> list[str]:
+        """What lies in the store, or in the folder of one whole episode, and is no part of it; paths inside the store."""
+        if key is None:
+            return foreign_entries(self.path)
+        return [f"episodes/{key}/{name}" for name in foreign_files(self._folder(key), self._manifest(key))]
+
+    def uncommitted(self) -> list[str]:
+        """The names of episodes that are being written, or that killed writers left."""
+        return staging_folders(self.path)
+
+    def is_being_written(self) -> bool:
+        """Whether a process is writing an episode at this moment."""
+        return has_writer(self.path)
+
+    def move_out(self, names: Sequence[str], folder: Path) -> list[Path]:
+        """Move entries of the store (`episodes/ID`, or as `foreign` and `uncommitted` name them) into a folder.
+
+        Nothing is deleted, nor anything in `folder` written over. Waits until no writer is at work.
+
+        Args:
+            folder: on the store's file system; made if it is absent.
+
+        Returns:
+            Where they are now.
+        """
+        return move_out(self.path, names, folder)
 
     def clean_staging(self) -> int:
         """Delete what killed writers left; how many folders that was. Live writers are left alone."""
