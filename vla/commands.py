@@ -26,6 +26,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("vla_sim.demo:main", "drive the simulated arm with the shipped policy; table, report and videos"),
     "collect": Command("vla_sim.collect:main", "record demonstrations, or label the states a policy visits"),
+    "data check": Command("vla_datasets.check_command:main", "tell whether a store is whole, and what looks wrong in it"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
     "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
     "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),

@@ -1,13 +1,14 @@
-"""The episode store: Zarr v3 on a local disk, one group an episode, each committed whole.
+"""The episode store: Zarr v3 in a folder or a bucket, one group an episode, each committed whole.
 
     <store>/
-      zarr.json                  format, embodiment, metadata
+      zarr.json                  format, embodiment, image codec, metadata
       episodes/<id>/             one episode, see `vla_datasets.episode_files`
       .staging-*/                being written, or left by a killed writer; never read
 
 An episode is there or it is not: it appears by one rename after every file of it was written and synced.
-Every read is compared with the checksums of the episode's manifest, so a missing, short or altered chunk is an
-error and never a frame of zeros. Many processes may append at once. See `docs/reference/store-format.md`.
+Every read is compared with a checksum: a whole episode with the SHA-256s of its manifest, a single frame with the
+CRC-32C of its chunk. So a missing, short or altered chunk is an error and never a frame of zeros. Many processes may
+append and read at once. See `docs/reference/store-format.md`.
 """
 
 from __future__ import annotations
@@ -15,24 +16,32 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import zarr
-from zarr.storage import MemoryStore
+import numpy as np
+from jaxtyping import UInt8
 
 from vla.embodiment import Embodiment, require_same_embodiment
 from vla.errors import StoreError
 from vla.interfaces import Episode
-from vla_datasets.commits import clean_staging, commit_folder, read_checked
-from vla_datasets.episode_files import MANIFEST_FILE, decode_episode, encode_episode, open_manifest, seal
-from vla_datasets.upkeep import faults_of_files, foreign_entries, foreign_files, has_writer, move_out, staging_folders
+from vla_datasets.commits import check_content
+from vla_datasets.episode_files import (
+    MANIFEST_FILE,
+    decode_episode,
+    decode_numbers,
+    encode_episode,
+    image_reader,
+    open_manifest,
+)
+from vla_datasets.image_codecs import ImageCodec
+from vla_datasets.shards import SHARD_NAME, ShardReader
+from vla_datasets.storage import EPISODES, LocalStorage, Storage, Uncommitted, storage_at
 
 FORMAT = "vla-episode-store"
-VERSION = 1
+VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,69 +59,105 @@ class EpisodeRow:
 
 
 class EpisodeStore:
-    """Episodes of one embodiment in one folder; at most one for each (task, seed, source)."""
+    """Episodes of one embodiment in one place; at most one for each (task, seed, source)."""
 
-    def __init__(self, path: Path, embodiment: Embodiment, metadata: Mapping[str, Any]):
+    def __init__(self, storage: Storage, embodiment: Embodiment, metadata: Mapping[str, Any], codec: ImageCodec):
         """Use `create`, `open` or `open_or_create`."""
-        self.path = path
+        self.storage = storage
         self.embodiment = embodiment
         self.metadata = metadata
+        self.image_codec = codec
         self._manifests: dict[str, dict[str, Any]] = {}  # committed manifests never change
 
+    @property
+    def name(self) -> str:
+        """Path or address, for messages."""
+        return self.storage.name
+
+    @property
+    def path(self) -> Path:
+        """The store's folder.
+
+        Raises:
+            StoreError: if it is in a bucket.
+        """
+        if not isinstance(self.storage, LocalStorage):
+            raise StoreError(f"{self.name} is not a folder of this machine: copy it, or read it through EpisodeStore")
+        return self.storage.path
+
     @staticmethod
-    def create(path: str | Path, embodiment: Embodiment, metadata: Mapping[str, Any] | None = None) -> EpisodeStore:
+    def create(
+        address: str | Path | Storage,
+        embodiment: Embodiment,
+        metadata: Mapping[str, Any] | None = None,
+        image_codec: ImageCodec = ImageCodec.LOSSLESS,
+    ) -> EpisodeStore:
         """A new store without episodes.
 
         Args:
+            address: a folder, or a bucket such as `s3://bucket/store`.
             metadata: JSON values that say how the episodes came to be: render settings, horizon of labels, ...
+            image_codec: how pictures are kept.
 
         Raises:
-            StoreError: if `path` is already there and not an empty folder.
+            StoreError: if `address` is already there and not an empty folder.
         """
-        path, metadata = Path(path), _as_json(metadata or {})
-        path.parent.mkdir(parents=True, exist_ok=True)
+        storage, metadata = _storage(address), _as_json(metadata or {})
         try:
-            commit_folder(path, _root_files(embodiment, metadata), staging_in=path.parent)
+            storage.create(_root_files(embodiment, metadata, image_codec))
         except FileExistsError:
-            raise StoreError(f"{path} is already there: open it, or choose another folder") from None
-        return EpisodeStore(path, embodiment, metadata)
+            raise StoreError(f"{storage.name} is already there: open it, or choose another folder") from None
+        return EpisodeStore(storage, embodiment, metadata, image_codec)
 
     @staticmethod
-    def open(path: str | Path, embodiment: Embodiment | None = None, *, may_be_empty: bool = False) -> EpisodeStore:
-        """The store at `path`, to read from.
+    def open(address: str | Path | Storage, embodiment: Embodiment | None = None) -> EpisodeStore:
+        """The store at `address`, to read from.
 
         Args:
             embodiment: what the reader needs; any will do if not given.
-            may_be_empty: whether a store without episodes will do.
 
         Raises:
             StoreError: if there is no store, or there are no episodes in it.
             EmbodimentMismatch: if the store is for another embodiment.
         """
-        store = _open_root(Path(path))
+        store = _open_root(_storage(address))
         if embodiment is not None:
-            require_same_embodiment(embodiment, store.embodiment, expected_name="the reader", got_name=f"store {path}")
-        if not len(store) and not may_be_empty:
-            raise StoreError(f"the episode store {path} is empty: `vla collect out={path}` fills it")
+            require_same_embodiment(
+                embodiment, store.embodiment, expected_name="the reader", got_name=f"store {store.name}"
+            )
+        if not may_be_empty and not len(store):
+            raise StoreError(f"the episode store {store.name} is empty: `vla collect out={store.name}` fills it")
         return store
 
     @staticmethod
     def open_or_create(
-        path: str | Path, embodiment: Embodiment, metadata: Mapping[str, Any] | None = None
+        address: str | Path | Storage,
+        embodiment: Embodiment,
+        metadata: Mapping[str, Any] | None = None,
+        image_codec: ImageCodec | None = None,
     ) -> EpisodeStore:
-        """The store at `path`, to append to; made if it is absent, and it may be without episodes.
+        """The store at `address`, to append to; made if it is absent, and it may be without episodes.
+
+        Args:
+            metadata: any will do if not given.
+            image_codec: any will do if not given; a new store is lossless then.
 
         Raises:
-            StoreError: if the folder holds something else, or a store with other metadata.
+            StoreError: if the folder holds something else, or a store with other metadata or another codec.
             EmbodimentMismatch: if the store is for another embodiment.
         """
+        storage = _storage(address)
         try:
-            return EpisodeStore.create(path, embodiment, metadata)
+            return EpisodeStore.create(storage, embodiment, metadata, image_codec or ImageCodec.LOSSLESS)
         except StoreError:
-            store = _open_root(Path(path))
-        require_same_embodiment(store.embodiment, embodiment, expected_name=f"store {path}", got_name="the writer")
+            store = _open_root(storage)
+        require_same_embodiment(
+            store.embodiment, embodiment, expected_name=f"store {store.name}", got_name="the writer"
+        )
         if metadata is not None:
             _require_same_metadata(store, _as_json(metadata))
+        if image_codec not in (None, store.image_codec):
+            raise StoreError(f"store {store.name} keeps pictures as '{store.image_codec.value}': choose another folder")
         return store
 
     def append(self, episode: Episode) -> str:
@@ -123,17 +168,12 @@ class EpisodeStore:
             ObservationError, ActionError: if an array has a wrong shape or is not finite.
             StoreError: if the store has an episode of this task, seed and source already.
         """
-        require_same_embodiment(
-            self.embodiment, episode.embodiment, expected_name=f"store {self.path}", got_name="the episode"
-        )
+        self.require_own(episode.embodiment)
         key = episode_id(episode.task, episode.seed, episode.source)
         try:
-            commit_folder(self._folder(key), encode_episode(episode), staging_in=self.path)
+            self.storage.commit(key, encode_episode(episode, self.image_codec))
         except FileExistsError:
-            raise StoreError(
-                f"store {self.path} has an episode of '{episode.task}', seed {episode.seed}, "
-                f"source '{episode.source}' already"
-            ) from None
+            raise self.already_there(episode.task, episode.seed, episode.source) from None
         return key
 
     def read(self, key: str) -> Episode:
@@ -143,94 +183,84 @@ class EpisodeStore:
             StoreError: naming the file that is missing, short or altered, or the id that does not exist.
         """
         manifest = self._manifest(key)
-        return decode_episode(read_checked(self._folder(key), manifest["files"]), manifest, self.embodiment)
+        files = {name: self._read_checked(key, name, manifest) for name in manifest["files"]}
+        return decode_episode(files, manifest, self.embodiment)
+
+    def numbers(self, key: str) -> dict[str, np.ndarray]:
+        """All arrays of an episode but its pictures, compared with their checksums; labels begin with `labels.`.
+
+        Raises:
+            StoreError: as `read` does.
+        """
+        manifest = self._manifest(key)
+        own = [name for name in manifest["files"] if name.startswith("numbers/")]
+        return decode_numbers({name: self._read_checked(key, name, manifest) for name in own})
+
+    def frames(self, key: str, camera: str) -> ShardReader:
+        """Any frame of one camera of an episode, without reading the others.
+
+        Raises:
+            StoreError: if the file is missing or its index altered.
+        """
+        manifest, name = self._manifest(key), f"{EPISODES}/{key}/image_{camera}/{SHARD_NAME}"
+        try:
+            size, read = self.storage.size(name), _range_reader(self.storage, name)
+        except FileNotFoundError:
+            raise StoreError(f"{self.name}/{name} is missing") from None
+        return image_reader(camera, manifest, self.embodiment, size, read, f"{self.name}/{name}")
+
+    def frame(self, key: str, camera: str, step: int) -> UInt8[np.ndarray, "height width 3"]:
+        """One picture; `frames` is quicker for several of one episode."""
+        return self.frames(key, camera).frame(step)
+
+    def row(self, key: str) -> EpisodeRow:
+        """What the index says of one episode."""
+        return _row(key, self._manifest(key))
 
     def contains(self, task: str, seed: int, source: str) -> bool:
         """Whether this episode is committed."""
-        return self._folder(episode_id(task, seed, source)).is_dir()
+        return self.storage.contains(episode_id(task, seed, source))
 
     def index(self) -> list[EpisodeRow]:
         """A row for each committed episode, by task, seed and source, whatever order they were written in."""
-        rows = [_row(key, self._manifest(key)) for key in self._committed()]
+        rows = [_row(key, self._manifest(key)) for key in self.storage.episodes()]
         return sorted(rows, key=lambda row: (row.task, row.seed, row.source))
 
     def keys(self) -> list[str]:
         """The ids of all committed episodes, in the order of `index`."""
         return [row.id for row in self.index()]
 
-    def committed(self) -> list[str]:
-        """The ids of all committed episodes, damaged ones too, in the order of their names: no manifest is read."""
-        return sorted(self._committed())
-
-    def row(self, key: str) -> EpisodeRow:
-        """What the index says of one episode.
-
-        Raises:
-            StoreError: if the episode does not exist, or its manifest is altered.
-        """
-        return _row(key, self._manifest(key))
-
-    def digest(self, key: str) -> str:
-        """64 hexadecimal digits that stand for every byte of an episode: the SHA-256 of its manifest."""
-        return seal(self._manifest(key))["manifest_sha256"]
-
-    def file_sizes(self, key: str) -> dict[str, int]:
-        """The length in bytes of each file of an episode, by path inside its folder; the manifest's own is not in it."""
-        return {name: promised["bytes"] for name, promised in self._manifest(key)["files"].items()}
-
-    def verify(self, key: str) -> list[str]:
-        """A line for each file of an episode that is missing, short or altered; none if it is whole.
-
-        Every byte is read, and nothing decoded.
-        """
-        try:
-            return faults_of_files(self._folder(key), self._read_manifest(key))
-        except StoreError as error:
-            return [str(error)]
-
-    def foreign(self, key: str | None = None) -> list[str]:
-        """What lies in the store, or in the folder of one whole episode, and is no part of it; paths inside the store."""
-        if key is None:
-            return foreign_entries(self.path)
-        return [f"episodes/{key}/{name}" for name in foreign_files(self._folder(key), self._manifest(key))]
-
-    def uncommitted(self) -> list[str]:
-        """The names of episodes that are being written, or that killed writers left."""
-        return staging_folders(self.path)
-
-    def is_being_written(self) -> bool:
-        """Whether a process is writing an episode at this moment."""
-        return has_writer(self.path)
-
-    def move_out(self, names: Sequence[str], folder: Path) -> list[Path]:
-        """Move entries of the store (`episodes/ID`, or as `foreign` and `uncommitted` name them) into a folder.
-
-        Nothing is deleted, nor anything in `folder` written over. Waits until no writer is at work.
-
-        Args:
-            folder: on the store's file system; made if it is absent.
-
-        Returns:
-            Where they are now.
-        """
-        return move_out(self.path, names, folder)
+    def uncommitted(self) -> list[Uncommitted]:
+        """Episodes that were begun and are not in the store."""
+        return self.storage.uncommitted()
 
     def clean_staging(self) -> int:
-        """Delete what killed writers left; how many folders that was. Live writers are left alone."""
-        return clean_staging(self.path)
+        """Delete what killed writers left; how many episodes that was. Live writers are left alone."""
+        return self.storage.clean()
+
+    def require_own(self, embodiment: Embodiment) -> None:
+        """Return if an episode of this embodiment may be appended.
+
+        Raises:
+            EmbodimentMismatch: naming the differences.
+        """
+        require_same_embodiment(self.embodiment, embodiment, expected_name=f"store {self.name}", got_name="the episode")
+
+    def already_there(self, task: str, seed: int, source: str) -> StoreError:
+        """The error that says so."""
+        return StoreError(f"store {self.name} has an episode of '{task}', seed {seed}, source '{source}' already")
 
     def __len__(self) -> int:
-        return len(self._committed())
+        return len(self.storage.episodes())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
-    def _committed(self) -> list[str]:
-        with os.scandir(self.path / "episodes") as entries:
-            return [entry.name for entry in entries if entry.is_dir()]
-
-    def _folder(self, key: str) -> Path:
-        return self.path / "episodes" / key
+    def _read_checked(self, key: str, name: str, manifest: Mapping[str, Any]) -> bytes:
+        where = f"{self.name}/{EPISODES}/{key}"
+        return check_content(
+            where, name, manifest["files"][name], lambda: self.storage.read(f"{EPISODES}/{key}/{name}")
+        )
 
     def _manifest(self, key: str) -> dict[str, Any]:
         if key not in self._manifests:
@@ -238,11 +268,12 @@ class EpisodeStore:
         return self._manifests[key]
 
     def _read_manifest(self, key: str) -> dict[str, Any]:
-        if key in ("", ".", "..") or "/" in key or not self._folder(key).is_dir():
-            raise StoreError(f"store {self.path} has no episode '{key}'")
-        file = self._folder(key) / MANIFEST_FILE
+        if key in ("", ".", "..") or "/" in key or not self.storage.contains(key):
+            raise StoreError(f"store {self.name} has no episode '{key}'")
+        name = f"{EPISODES}/{key}/{MANIFEST_FILE}"
+        file = f"{self.name}/{name}"
         try:
-            manifest = open_manifest(file.read_bytes(), str(file))
+            manifest = open_manifest(self.storage.read(name), file)
         except FileNotFoundError:
             raise StoreError(f"{file} is missing: the episode is not whole") from None
         if manifest["embodiment"] != self.embodiment.fingerprint:
@@ -250,6 +281,14 @@ class EpisodeStore:
         if episode_id(manifest["task"], manifest["seed"], manifest["source"]) != key:
             raise StoreError(f"{file} belongs to another episode: {manifest['task']}, seed {manifest['seed']}")
         return manifest
+
+
+def _storage(address: str | Path | Storage) -> Storage:
+    return storage_at(address) if isinstance(address, str | Path) else address
+
+
+def _range_reader(storage: Storage, name: str) -> Callable[[int, int], bytes]:
+    return lambda start, length: storage.read_range(name, start, length)
 
 
 def episode_id(task: str, seed: int, source: str) -> str:
@@ -280,35 +319,40 @@ def _require_same_metadata(store: EpisodeStore, wanted: Mapping[str, Any]) -> No
         if own.get(k) != wanted.get(k)
     ]
     if lines:
-        raise StoreError(f"store {store.path} was made otherwise, choose another folder: {'; '.join(lines)}")
+        raise StoreError(f"store {store.name} was made otherwise, choose another folder: {'; '.join(lines)}")
 
 
-def _root_files(embodiment: Embodiment, metadata: Mapping[str, Any]) -> dict[str, bytes]:
-    buffers: dict[str, Any] = {}
+def _root_files(embodiment: Embodiment, metadata: Mapping[str, Any], codec: ImageCodec) -> dict[str, bytes]:
     attributes = {
         "format": FORMAT,
         "version": VERSION,
         "embodiment": embodiment.to_json(),
         "fingerprint": embodiment.fingerprint,
+        "image_codec": codec.value,
         "metadata": metadata,
     }
-    zarr.create_group(MemoryStore(buffers), attributes=attributes).create_group("episodes")
-    return {name: buffer.to_bytes() for name, buffer in buffers.items()}
+    return {"zarr.json": _group(attributes), f"{EPISODES}/zarr.json": _group({})}
 
 
-def _open_root(path: Path) -> EpisodeStore:
-    file = path / "zarr.json"
-    if not file.is_file():
-        what = "the folder holds something else" if path.exists() else f"`vla collect out={path}` makes one"
-        raise StoreError(f"there is no episode store at {path}: {what}")
+def _group(attributes: Mapping[str, Any]) -> bytes:
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=2).encode()
+
+
+def _open_root(storage: Storage) -> EpisodeStore:
+    file = f"{storage.name}/zarr.json"
     try:
-        root = json.loads(file.read_bytes())["attributes"]
+        content = storage.read("zarr.json")
+    except (FileNotFoundError, NotADirectoryError):
+        what = "the folder holds something else" if storage.exists() else f"`vla collect out={storage.name}` makes one"
+        raise StoreError(f"there is no episode store at {storage.name}: {what}") from None
+    try:
+        root = json.loads(content)["attributes"]
         if (root["format"], root["version"]) != (FORMAT, VERSION):
             raise StoreError(f"{file} is written as {root['format']} {root['version']}, not {FORMAT} {VERSION}")
-        embodiment = Embodiment.from_json(root["embodiment"])
+        embodiment, codec = Embodiment.from_json(root["embodiment"]), ImageCodec(root["image_codec"])
         metadata, fingerprint = dict(root["metadata"]), root["fingerprint"]
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file} is altered: it is not the head of an episode store") from None
     if embodiment.fingerprint != fingerprint:
         raise StoreError(f"{file} is altered: its embodiment does not have the fingerprint beside it")
-    return EpisodeStore(path, embodiment, metadata)
+    return EpisodeStore(storage, embodiment, metadata, codec)
