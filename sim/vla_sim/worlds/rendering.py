@@ -13,7 +13,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 
 MAX_HEIGHT, MAX_WIDTH = 480, 640
 """The largest picture, px."""
@@ -49,6 +49,32 @@ class Renderer:
             RuntimeError: if called from another thread than the first, which GL cannot do.
             ValueError: if the picture is larger than `MAX_HEIGHT` x `MAX_WIDTH`.
         """
+        self._look(model, data, camera_id, height, width)
+        return self._draw(height, width)
+
+    def segment(
+        self, model: mujoco.MjModel, data: mujoco.MjData, camera_id: int, height: int, width: int
+    ) -> Int32[np.ndarray, "height width"]:
+        """Which geom a camera sees in each pixel, by its number in the model; -1 where there is none.
+
+        Raises:
+            RuntimeError: if called from another thread than the first, which GL cannot do.
+            ValueError: if the picture is larger than `MAX_HEIGHT` x `MAX_WIDTH`.
+        """
+        self._look(model, data, camera_id, height, width)
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        try:
+            red, green, blue = np.moveaxis(self._draw(height, width).astype(np.int32), -1, 0)
+        finally:
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+        geoms = np.full(self._scene.maxgeom + 1, -1, np.int32)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                geoms[geom.segid + 1] = geom.objid
+        return geoms[red + (green << 8) + (blue << 16)]
+
+    def _look(self, model: mujoco.MjModel, data: mujoco.MjData, camera_id: int, height: int, width: int) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError("the renderer belongs to the thread that rendered first: render from that thread")
         if height > MAX_HEIGHT or width > MAX_WIDTH:
@@ -56,6 +82,8 @@ class Renderer:
         self._camera.fixedcamid = camera_id
         category = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(model, data, self._option, None, self._camera, category, self._scene)
+
+    def _draw(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         viewport = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(viewport, self._scene, self._mujoco_context)
         pixels = np.empty((height, width, 3), np.uint8)

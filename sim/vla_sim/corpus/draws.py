@@ -1,0 +1,84 @@
+"""One sample's share of chance: what is asked, which answer is wanted, and which pictures to look for it in.
+
+Everything is a function of (seed, kind, number). Answers are balanced because they come first: of every `len(options)`
+samples in a row each option is wanted once, and a picture is looked for in which it is the answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vla.interfaces import TemplateSet
+from vla_sim.corpus.tabletop_pictures import WINDOW, Album, TabletopPicture
+from vla_sim.corpus.wordings import Wording
+
+NUM_WINDOWS_TRIED = 6
+"""How many windows of pictures are searched for a wanted answer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A sample before it gets its kind, licence and number."""
+
+    images: tuple[UInt8[np.ndarray, "height width 3"], ...]
+    question: str
+    answer: str
+    scene: str
+    facts: Mapping[str, object]
+
+
+class Draw:
+    """The draw of one sample."""
+
+    def __init__(self, album: Album, kind: str, number: int, templates: TemplateSet) -> None:
+        """Begin.
+
+        Args:
+            album: its seed is the corpus's.
+            number: of the sample among those of its kind.
+        """
+        self._album = album
+        self._kind = zlib.crc32(kind.encode())
+        self._number = number
+        self._rest = number
+        self._cycles = 0
+        self._templates = templates
+        self.generator = np.random.default_rng([self._kind, album.seed, number])
+        self.scene = f"{kind}:{album.seed}:{number}"
+
+    def one_of[T](self, options: Sequence[T]) -> T:
+        """Any of them."""
+        return options[int(self.generator.integers(len(options)))]
+
+    def cycle[T](self, options: Sequence[T]) -> T:
+        """Each of them once in as many samples, in an order that chance decides; cycles nest."""
+        block, place = divmod(self._rest, len(options))
+        # Not the sample's generator: a whole block has to agree on the order.
+        order = np.random.default_rng([self._kind, self._album.seed, self._cycles, block]).permutation(len(options))
+        self._rest, self._cycles = block, self._cycles + 1
+        return options[int(order[place])]
+
+    def ask(self, wording: Wording, **slots: str) -> str:
+        """One of a question's wordings."""
+        return wording.ask(self._templates, self.generator, **slots)
+
+    def pictures(self) -> Iterator[TabletopPicture]:
+        """Tabletop pictures to look for an answer in: this sample's own, then others of its window, then others."""
+        window, own = divmod(self._number, WINDOW)
+        yield self._album[self._number]
+        for attempt in range(NUM_WINDOWS_TRIED):
+            begin = (window + attempt * Album.AFAR) * WINDOW
+            for place in self.generator.permutation(WINDOW):
+                if attempt or place != own:
+                    yield self._album[begin + int(place)]
+
+
+def facts_of(wording: Wording, slots: Mapping[str, Any], pictures: Sequence[TabletopPicture]) -> dict[str, object]:
+    """What a tabletop sample's label derives from, as JSON."""
+    return {"ask": wording.name, **slots, "pictures": [picture.facts() for picture in pictures]}

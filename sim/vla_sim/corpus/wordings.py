@@ -1,0 +1,63 @@
+"""Ways to say one question: templates with named slots, some for training, some for testing only.
+
+    Wording("how many {things} are there?", ...).ask(things="red blocks")     "how many red blocks are there?"
+    ....................................... .read("how many red blocks are there?")     {"things": "red blocks"}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+
+import numpy as np
+
+from vla.interfaces import TemplateSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Wording:
+    """One question in many words."""
+
+    name: str
+    """Of what is asked, unique in the corpus: `count`, `relation_which`."""
+    training: tuple[str, ...]
+    """Templates: `{thing}` stands for a slot of that name."""
+    held_out: tuple[str, ...]
+    """Templates for testing only."""
+
+    def ask(self, templates: TemplateSet, generator: np.random.Generator, **slots: str) -> str:
+        """One of the ways to say it."""
+        choices = self.training if templates is TemplateSet.TRAINING else self.held_out
+        return choices[int(generator.integers(len(choices)))].format(**slots)
+
+    def read(self, question: str) -> dict[str, str] | None:
+        """The slots of a question that one of the templates says; None if none of them does."""
+        for template in self.training + self.held_out:
+            found = _pattern(template).fullmatch(question)
+            if found:
+                return found.groupdict()
+        return None
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Words for a slot; an instruction, which is a sentence, stands in quotes."""
+    escaped = re.escape(template)
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[a-z ,]+?)", escaped))
+
+
+def article(word: str) -> str:
+    """`a block`, `an apple`."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def plural(word: str) -> str:
+    """Of the nouns in this corpus."""
+    irregular = {"fish": "fish", "cherry": "cherries", "box": "boxes", "cross": "crosses", "six": "sixes"}
+    return irregular.get(word, f"{word}s")
