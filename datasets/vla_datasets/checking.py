@@ -26,6 +26,7 @@ from vla_datasets.near_duplicates import Likeness, near_duplicates, same
 from vla_datasets.outliers import outliers
 from vla_datasets.store import EpisodeRow, EpisodeStore
 from vla_datasets.suspicions import Thresholds, suspicions
+from vla_datasets.upkeep import committed, faults, foreign_entries, foreign_files
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
@@ -95,7 +96,7 @@ def check(path: str | Path, thresholds: Thresholds | None = None, *, workers: in
         if not (Path(path) / "episodes").is_dir():
             raise
         return Report(str(path), 0, 0, (Finding(Severity.ERROR, Kind.HEAD, "the store", str(error)),))
-    thresholds, keys = thresholds or Thresholds(), store.committed()
+    thresholds, keys = thresholds or Thresholds(), committed(store)
     one = functools.partial(check_one, thresholds=thresholds)
     checked = dict(
         zip(keys, map_episodes(store, keys, one, title="checking", workers=workers, progress=progress), strict=True)
@@ -118,16 +119,15 @@ def check(path: str | Path, thresholds: Thresholds | None = None, *, workers: in
 
 def check_one(store: EpisodeStore, key: str, *, thresholds: Thresholds) -> Checked:
     """Check one committed episode."""
-    faults = store.verify(key)
-    if faults:
-        gone = key not in store.committed()  # moved out since the check began
-        return Checked([] if gone else [Finding(Severity.ERROR, Kind.DAMAGED, key, fault) for fault in faults])
+    if damage := faults(store, key):
+        is_gone = key not in committed(store)  # moved out since the check began
+        return Checked([] if is_gone else [Finding(Severity.ERROR, Kind.DAMAGED, key, fault) for fault in damage])
     try:
         episode = store.read(key)
         check_episode(episode)
     except (VlaError, ValueError, KeyError, TypeError) as error:
         return Checked([Finding(Severity.ERROR, Kind.UNREADABLE, key, f"{type(error).__name__}: {error}")])
-    foreign = [Finding(Severity.WARNING, Kind.FOREIGN, name, _FOREIGN) for name in store.foreign(key)]
+    foreign = [Finding(Severity.WARNING, Kind.FOREIGN, name, _FOREIGN) for name in foreign_files(store, key)]
     return Checked(
         findings=foreign + suspicions(key, episode, thresholds),
         row=store.row(key),
@@ -172,9 +172,8 @@ def _never_successful(rows: Sequence[EpisodeRow]) -> Iterator[Finding]:
 
 
 def _around(store: EpisodeStore) -> Iterator[Finding]:
-    yield from (Finding(Severity.WARNING, Kind.FOREIGN, name, _FOREIGN) for name in store.foreign())
-    names = store.uncommitted()
-    state = (
-        "is being written, or was" if names and store.is_being_written() else "was not finished: no writer is at work"
-    )
-    yield from (Finding(Severity.NOTE, Kind.UNCOMMITTED, name, state) for name in names)
+    yield from (Finding(Severity.WARNING, Kind.FOREIGN, name, _FOREIGN) for name in foreign_entries(store))
+    for episode in store.uncommitted():
+        state = "is being written" if episode.is_live else "was never finished, no writer is at work"
+        about = ", ".join(f"{name} {value}" for name, value in episode.about.items())
+        yield Finding(Severity.NOTE, Kind.UNCOMMITTED, episode.name, f"{state} ({about})" if about else state)

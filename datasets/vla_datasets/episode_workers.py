@@ -1,6 +1,7 @@
 """One function over many episodes of a store, in this process or in several, with a bar; results in the keys' order.
 
-Processes, not threads: most of Zarr's time is Python's. Each is started afresh (`spawn`), so a small store is done here.
+Processes, not threads: most of Zarr's time is Python's. Each is started afresh (`spawn`), which takes a second or two,
+so a small store is done here.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _done[T](
         yield from ([function(store, key) for key in part] for part in parts)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_in_worker, *zip(*[(str(store.path), part, function) for part in parts], strict=True))
+        yield from pool.map(_in_worker, *zip(*[(store.name, part, function) for part in parts], strict=True))
 
 
 def _in_worker[T](path: str, keys: list[str], function: Callable[[EpisodeStore, str], T]) -> list[T]:

@@ -68,8 +68,8 @@ def _times(episode: Episode, thresholds: Thresholds) -> Iterator[str]:
         yield f"the first time is {times_s[0]:.3f} s: times of a monotonic clock are not negative"
     steps_s = np.diff(times_s)
     if (back := np.flatnonzero(steps_s <= 0)).size:
-        step = int(back[0])
-        yield f"times do not increase at {_many(back, 'step')}: first {times_s[step + 1]:.3f} s after {times_s[step]:.3f} s"
+        before, after = times_s[back[0]], times_s[back[0] + 1]
+        yield f"times do not increase at {_many(back, 'step')}: first {after:.3f} s after {before:.3f} s"
         return
     if (gaps := np.flatnonzero(steps_s > thresholds.gap_steps * dt_s)).size:
         longest = int(np.argmax(steps_s))

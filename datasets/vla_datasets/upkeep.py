@@ -1,11 +1,10 @@
-"""What lies in a store's folder: committed, half written, foreign, damaged; and moving it out, whole, by one rename.
+"""What lies in a store: whole, damaged, foreign; and moving it out of a local one, by one rename.
 
-Nothing here decodes an array, and nothing deletes. Local disks.
+Nothing here decodes an array, and nothing deletes.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,89 +12,83 @@ from pathlib import Path
 from typing import Any
 
 from vla.errors import StoreError
-from vla_datasets.commits import STAGING_PREFIX, read_checked
-from vla_datasets.episode_files import MANIFEST_FILE
+from vla_datasets.commits import STAGING_PREFIX, check_content
+from vla_datasets.episode_files import MANIFEST_FILE, open_manifest, seal
+from vla_datasets.storage import EPISODES, LocalStorage
+from vla_datasets.store import EpisodeStore
 
-_EPISODES = "episodes"
-_OWN = {Path(MANIFEST_FILE), Path(_EPISODES), Path(_EPISODES) / MANIFEST_FILE}
+_OWN = {Path(MANIFEST_FILE), Path(EPISODES), Path(EPISODES) / MANIFEST_FILE}
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 
 
-def faults_of_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """A line for each file of an episode that is missing, short or altered; none if it is whole.
+def committed(store: EpisodeStore) -> list[str]:
+    """The ids of all committed episodes, damaged ones too, in the order of their names: no manifest is read."""
+    return sorted(store.storage.episodes())
 
-    Args:
-        folder: the episode's.
-        manifest: the episode's, whose seal holds.
+
+def faults(store: EpisodeStore, key: str) -> list[str]:
+    """A line for each file of a committed episode that is missing, short or altered; none if it is whole.
+
+    Every byte is read, and nothing decoded.
     """
-    faults = _faults_of_group(folder / MANIFEST_FILE)
-    for name, promised in manifest["files"].items():
-        try:
-            read_checked(folder, {name: promised})
-        except StoreError as error:
-            faults.append(str(error))
-        except OSError as error:
-            faults.append(f"{folder / name} cannot be read: {error.strerror}")
-    return faults
+    try:
+        store.row(key)  # it is of this store, and under its own name
+        return list(_faults_of_files(store, key))
+    except StoreError as error:
+        return [str(error)]
+    except OSError as error:
+        return [f"{_where(store, key)} cannot be read: {error.strerror or error}"]
 
 
-def foreign_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Files in an episode's folder that its manifest does not promise, by path inside the folder."""
-    own = {MANIFEST_FILE, *manifest["files"]}
+def digest(store: EpisodeStore, key: str) -> str:
+    """64 hexadecimal digits that stand for every byte of an episode: the SHA-256 of its manifest."""
+    return seal(_manifest(store, key))["manifest_sha256"]
+
+
+def file_sizes(store: EpisodeStore, key: str) -> dict[str, int]:
+    """The length in bytes of each file that an episode's manifest lists, by path inside its folder."""
+    return {name: promised["bytes"] for name, promised in _manifest(store, key)["files"].items()}
+
+
+def foreign_files(store: EpisodeStore, key: str) -> list[str]:
+    """Files in the folder of a whole episode that its manifest does not list; paths inside the store."""
+    if not isinstance(store.storage, LocalStorage):
+        return []
+    own, folder = {MANIFEST_FILE, *file_sizes(store, key)}, store.path / EPISODES / key
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-    return sorted(name for name in found if name not in own)
+    return sorted(f"{EPISODES}/{key}/{name}" for name in found if name not in own)
 
 
-def foreign_entries(store: Path) -> list[str]:
+def foreign_entries(store: EpisodeStore) -> list[str]:
     """What is in a store's folder beside its head, its episodes and what is being written; paths inside the store."""
-    entries = [*store.iterdir(), *(entry for entry in _entries(store / _EPISODES) if not entry.is_dir())]
-    names = (entry.relative_to(store) for entry in entries if not entry.name.startswith(STAGING_PREFIX))
+    if not isinstance(store.storage, LocalStorage):
+        return []
+    entries = [*store.path.iterdir(), *(path for path in (store.path / EPISODES).iterdir() if not path.is_dir())]
+    names = (entry.relative_to(store.path) for entry in entries if not entry.name.startswith(STAGING_PREFIX))
     return sorted(name.as_posix() for name in names if name not in _OWN)
 
 
-def staging_folders(store: Path) -> list[str]:
-    """The names of episodes that are being written, or that killed writers left."""
-    return sorted(path.name for path in store.glob(f"{STAGING_PREFIX}*"))
+def move_out(store: EpisodeStore, names: Sequence[str], folder: Path) -> list[Path]:
+    """Move entries of a local store into a folder on the same file system, each by one rename; where they are now.
 
-
-def has_writer(store: Path) -> bool:
-    """Whether a process is writing an episode at this moment."""
-    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def move_out(store: Path, names: Sequence[str], folder: Path) -> list[Path]:
-    """Move entries of a store into a folder on the same file system, each by one rename; where they are now.
-
-    A name that the folder has already gets a number behind it. No writer is at work meanwhile: it waits for them.
+    Nothing in the folder is written over: a name that is there already gets a number behind it.
 
     Args:
-        names: paths inside the store.
+        names: paths inside the store, such as `episodes/ID`; what is not there any more is passed over.
 
     Raises:
-        StoreError: if a name leads out of the store.
+        StoreError: if a name leads out of the store, or the store is in a bucket.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return list(_moved(store, names, folder))
-    finally:
-        os.close(descriptor)
+    return list(_moved(store.path, names, folder))
 
 
-def _moved(store: Path, names: Sequence[str], folder: Path) -> Iterator[Path]:
+def _moved(path: Path, names: Sequence[str], folder: Path) -> Iterator[Path]:
     for name in names:
-        source = store / name
-        if source == store or ".." in Path(name).parts or not source.is_relative_to(store):
-            raise StoreError(f"'{name}' is not inside store {store}")
-        if os.path.lexists(source):  # else its writer has finished or failed meanwhile
+        source = path / name
+        if source == path or ".." in Path(name).parts or not source.is_relative_to(path):
+            raise StoreError(f"'{name}' is not inside store {path}")
+        if os.path.lexists(source):
             target = _free(folder / source.name)
             os.rename(source, target)
             yield target
@@ -110,16 +103,43 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+# --------------------------------------------------------------------------- files against their manifest
 
 
-def _faults_of_group(file: Path) -> list[str]:
-    """What is wrong with the group file around a manifest whose seal holds."""
-    content = file.read_bytes()
+def _faults_of_files(store: EpisodeStore, key: str) -> Iterator[str]:
+    where = _where(store, key)
+    content = _manifest_file(store, key)
+    for name, promised in open_manifest(content, f"{where}/{MANIFEST_FILE}")["files"].items():
+        try:
+            check_content(where, name, promised, lambda name=name: store.storage.read(f"{EPISODES}/{key}/{name}"))
+        except StoreError as error:
+            yield str(error)
+        except OSError as error:
+            yield f"{where}/{name} cannot be read: {error.strerror or error}"
+    if not _is_as_written(content):
+        yield f"{where}/{MANIFEST_FILE} is altered: beside its manifest it is not what was written"
+
+
+def _is_as_written(content: bytes) -> bool:
+    """Whether the file around a manifest whose seal holds is as this package writes it, byte for byte.
+
+    The seal is over the manifest's values. What changes none of them, an é written in another way, shows here.
+    """
     tree = json.loads(content)
     around = {name: value for name, value in tree.items() if name != "attributes"}
-    # The seal is over the manifest's values: a byte that changes none of them, an é written otherwise, shows here.
-    if around != _GROUP or len(tree["attributes"]) != 2 or json.dumps(tree, indent=2).encode() != content:
-        return [f"{file} is altered: beside its manifest it is not what was written"]
-    return []
+    return around == _GROUP and len(tree["attributes"]) == 2 and json.dumps(tree, indent=2).encode() == content
+
+
+def _manifest(store: EpisodeStore, key: str) -> Mapping[str, Any]:
+    return open_manifest(_manifest_file(store, key), f"{_where(store, key)}/{MANIFEST_FILE}")
+
+
+def _manifest_file(store: EpisodeStore, key: str) -> bytes:
+    try:
+        return store.storage.read(f"{EPISODES}/{key}/{MANIFEST_FILE}")
+    except FileNotFoundError:
+        raise StoreError(f"{_where(store, key)}/{MANIFEST_FILE} is missing: the episode is not whole") from None
+
+
+def _where(store: EpisodeStore, key: str) -> str:
+    return f"{store.name}/{EPISODES}/{key}"
