@@ -13,6 +13,7 @@ from __future__ import annotations
 from vla.testing.action_tokenizers import check_action_tokenizer as check_action_tokenizer
 from vla.testing.arms import check_arm as check_arm
 from vla.testing.cameras import check_camera as check_camera
+from vla.testing.corpora import check_corpus as check_corpus
 from vla.testing.environments import check_environment as check_environment
 from vla.testing.fakes import SMALL_EMBODIMENT as SMALL_EMBODIMENT
 from vla.testing.fakes import FakeEnvironment as FakeEnvironment

@@ -146,6 +146,7 @@ def begin_shards(
         "pictures": picture_format.value,
         "quality": quality if picture_format is PictureFormat.JPEG else None,
     }
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / INDEX_FILE
     if path.exists():
         _check_plan(folder, plan)
