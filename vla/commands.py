@@ -26,10 +26,19 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("vla_sim.demo:main", "drive the simulated arm with the shipped policy; table, report and videos"),
     "collect": Command("vla_sim.collect:main", "record demonstrations, or label the states a policy visits"),
-    "data check": Command("vla_datasets.check_command:main", "tell whether a store is whole, and what looks wrong in it"),
+    "data check": Command(
+        "vla_datasets.check_command:main", "tell whether a store is whole, and what looks wrong in it"
+    ),
+    "data repair": Command("vla_datasets.repair_command:main", "move what is damaged or abandoned out of a store"),
+    "data info": Command("vla_datasets.info_command:main", "tell what is in a store: episodes, tasks, words, bytes"),
+    "data stats": Command("vla_datasets.stats_command:main", "compute exact statistics of each field, over stores"),
+    "data view": Command("vla_datasets.view_command:main", "make a gallery of episodes: films, actions, states"),
+    "data split": Command("vla_datasets.split_command:main", "split a store so that nothing leaks from part to part"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
     "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
     "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),
+    "data web info": Command("vla_datasets.web.web_command:info_main", "count what an image-text corpus is made of"),
+    "data web view": Command("vla_datasets.web.web_command:view_main", "write a page that shows samples of a corpus"),
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),
 }

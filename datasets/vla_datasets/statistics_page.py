@@ -1,0 +1,89 @@
+"""Statistics of stores as a table on the screen, and as one HTML page with a histogram of each field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib import resources
+
+import jinja2
+from rich.console import Console
+from rich.table import Table
+
+from vla.embodiment import Field
+from vla.normalization import Statistics
+from vla_datasets.charts import HEIGHT, WIDTH, Histogram, histogram, rounded
+from vla_datasets.statistics_of_stores import BodyStatistics
+
+TEMPLATE = "statistics_template.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One field's figures, as text but for its chart."""
+
+    name: str
+    unit: str
+    limits: str
+    figures: list[str]
+    """Mean, deviation, least, greatest, then each quantile."""
+    chart: Histogram
+
+
+def statistics_page(bodies: Sequence[BodyStatistics]) -> str:
+    """One HTML page that needs no other file.
+
+    Args:
+        bodies: with their values.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string((resources.files("vla_datasets") / TEMPLATE).read_text(encoding="utf-8"))
+    return template.render(
+        bodies=[(body, [(what, _rows(fields, found)) for what, fields, found in _both(body)]) for body in bodies],
+        levels=bodies[0].actions.levels,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def print_statistics(body: BodyStatistics, console: Console | None = None) -> None:
+    """Print a row for each field."""
+    console = console or Console()
+    title = f"{body.embodiment.name}: {body.episodes} episodes, {body.steps} steps of {', '.join(body.stores)}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for header in ("field", "unit"):
+        table.add_column(header)
+    for header in ("mean", "deviation", "min", "max", *(f"q{level:g}" for level in body.actions.levels)):
+        table.add_column(header, justify="right")
+    for what, fields, found in _both(body):
+        table.add_section()
+        for index, field in enumerate(fields):
+            table.add_row(what, field.name, field.unit, *_figures(field, found, index))
+    console.print(table)
+
+
+def _both(body: BodyStatistics) -> list[tuple[str, tuple[Field, ...], Statistics]]:
+    return [
+        ("action", body.embodiment.action, body.actions),
+        ("proprioception", body.embodiment.proprioception, body.proprioception),
+    ]
+
+
+def _rows(fields: Sequence[Field], found: Statistics) -> list[Row]:
+    assert found.distributions is not None
+    return [
+        Row(
+            name=field.name,
+            unit=field.unit,
+            limits=f"{field.low:.4g} to {field.high:.4g}",
+            figures=_figures(field, found, index),
+            chart=histogram(field, distribution, found.quantiles[:, index]),
+        )
+        for index, (field, distribution) in enumerate(zip(fields, found.distributions, strict=True))
+    ]
+
+
+def _figures(field: Field, found: Statistics, index: int) -> list[str]:
+    own = (found.mean, found.deviation, found.low, found.high, *found.quantiles)
+    return [rounded(field, float(values[index])) for values in own]
