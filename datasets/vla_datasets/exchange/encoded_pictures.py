@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import cv2
@@ -13,8 +14,9 @@ from vla_datasets.web.pictures import MAX_PIXELS, picture_size
 MAX_EXPANSION = 1100
 """Pixels' bytes for each byte of file: no deflate stream yields more than 1032 (zlib's technical notes)."""
 _HEADER_ALLOWANCE = 1 << 16
-_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
-"""What JPEG and PNG end with, by what they begin with."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
+_JPEG_END = b"\xff\xd9"
 
 
 def decode_steps(contents: Sequence[bytes], shape: tuple[int, ...], dtype: str, where: str) -> np.ndarray:
@@ -44,8 +46,25 @@ def _check_header(content: bytes, shape: tuple[int, ...], dtype: str, where: str
     size = height * width * shape[2] * np.dtype(dtype).itemsize
     if height * width > MAX_PIXELS or size > MAX_EXPANSION * len(content) + _HEADER_ALLOWANCE:
         raise DataError(f"{where} says {height} x {width} pixels in {len(content)} bytes: it is refused as a bomb")
-    if _ENDS.get(content[:2], b"") not in content[-1024:]:
+    if content.startswith(_JPEG) and _JPEG_END not in content[-1024:]:
         raise DataError(f"{where} is cut off after {len(content)} bytes")
+    if content.startswith(_PNG):
+        _check_png_chunks(content, where)
+
+
+def _check_png_chunks(content: bytes, where: str) -> None:
+    """Return if every chunk is whole: decoders allocate what a chunk's length says, be it four gigabytes."""
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(content):
+            raise DataError(f"{where} is cut off: a chunk at byte {at} ends at {end}, the file at {len(content)}")
+        if zlib.crc32(content[at + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
+            raise DataError(f"{where} is altered: chunk {kind!r} at byte {at} does not have its checksum")
+        if kind == b"acTL":
+            raise DataError(f"{where} is an animation, expected one picture")
+        at = end
 
 
 def _decode(content: bytes, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:

@@ -80,8 +80,7 @@ def _lengths(path: Path, file: BinaryIO) -> Iterator[tuple[int, int]]:
         length, check = _HEADER.unpack(header)
         if masked_crc32c(header[:8]) != check:
             raise DataError(f"{where} is altered: its length, {length}, does not have its checksum")
-        left = size - file.tell() - _FOOTER.size
-        if length > left:
-            raise DataError(f"{where} is cut off: it has {length} bytes, {max(left, 0)} are there")
+        if length + _FOOTER.size > (left := size - file.tell()):
+            raise DataError(f"{where} is cut off: {length} bytes and their checksum should follow, {left} bytes do")
         yield number, length
         number += 1
