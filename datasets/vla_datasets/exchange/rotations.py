@@ -171,9 +171,8 @@ def _vectors(quaternions: np.ndarray) -> np.ndarray:
 
 
 def _yaws(quaternions: np.ndarray, name: str) -> np.ndarray:
-    tilts = 2 * np.arctan2(
-        np.hypot(quaternions[:, 1], quaternions[:, 2]), np.hypot(quaternions[:, 0], quaternions[:, 3])
-    )
+    w, x, y, z = quaternions.T
+    tilts = 2 * np.arctan2(np.hypot(x, y), np.hypot(w, z))
     if (tilts > TILT_TOLERANCE_RAD).any():
         step = int(np.argmax(tilts > TILT_TOLERANCE_RAD))
         raise DataError(
