@@ -2,7 +2,7 @@
 
     <episode>/
       zarr.json                  the group; its attributes hold the sealed manifest
-      image_<camera>/            uint8 (steps, height, width, 3), one shard
+      image_<camera>/            uint8 (steps, height, width, 3), one shard, as `vla_datasets.image_codecs` says
       numbers/                   float64 (steps, columns), one shard: all else, side by side
 
 Small arrays are packed into `numbers`, since an array costs a millisecond whatever its size; its attribute
@@ -15,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
@@ -28,40 +28,66 @@ from vla.embodiment import Embodiment
 from vla.errors import ActionError, ObservationError, StoreError
 from vla.interfaces import Episode
 from vla_datasets.commits import checksums
+from vla_datasets.image_codecs import ImageCodec, chunk_codec
+from vla_datasets.shards import SHARD_NAME, ShardReader, array_metadata, encode_shard
 
 FORMAT = "vla-episode"
-VERSION = 1
-IMAGE_CHUNK_FRAMES = 32
-"""Frames compressed together: neighbours are alike. 64 x 80 frames: 6,000 bytes each alone, 1,100 together."""
+VERSION = 2
 MANIFEST_FILE = "zarr.json"
 
 _LABEL_PREFIX = "labels."
 
 
-def encode_episode(episode: Episode) -> dict[str, bytes]:
+def encode_episode(episode: Episode, codec: ImageCodec = ImageCodec.LOSSLESS) -> dict[str, bytes]:
     """The files of the episode, by path inside its folder.
 
     Raises:
         ObservationError, ActionError, StoreError: naming the array that cannot be stored.
     """
     check_episode(episode)
-    buffers: dict[str, Any] = {}
-    group = zarr.create_group(MemoryStore(buffers))
+    files = encode_numbers(episode)
     for camera, images in episode.images.items():
-        _write_images(group, f"image_{camera}", images)
-    _write_numbers(group, _rows_of(episode))
-    files = {name: buffer.to_bytes() for name, buffer in buffers.items() if name != MANIFEST_FILE}
-    group.update_attributes(seal(_manifest_of(episode, files)))
-    return files | {MANIFEST_FILE: buffers[MANIFEST_FILE].to_bytes()}
+        files |= image_files(camera, codec, len(images), images.shape[1:], encode_shard(chunk_codec(codec), images))
+    return files | {MANIFEST_FILE: manifest_file(episode, codec, checksums(files))}
+
+
+def image_files(
+    camera: str, codec: ImageCodec, num_frames: int, shape: tuple[int, ...], shard: bytes
+) -> dict[str, bytes]:
+    """The files of one camera's array."""
+    height, width, _ = shape
+    return {
+        f"image_{camera}/zarr.json": array_metadata(chunk_codec(codec), num_frames, (height, width, 3)),
+        f"image_{camera}/{SHARD_NAME}": shard,
+    }
+
+
+def encode_numbers(episode: Episode) -> dict[str, bytes]:
+    """The files of the array that holds all but the pictures."""
+    buffers: dict[str, Any] = {}
+    _write_numbers(zarr.create_group(MemoryStore(buffers)), _rows_of(episode))
+    return {name: buffer.to_bytes() for name, buffer in buffers.items() if name != MANIFEST_FILE}
+
+
+def manifest_file(episode: Episode, codec: ImageCodec, files: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The group's `zarr.json` with the sealed manifest.
+
+    Args:
+        episode: its pictures are not looked at.
+        files: `checksums` of all other files.
+    """
+    sealed = seal(_manifest_of(episode, codec, files))
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": sealed}, indent=2).encode()
 
 
 def decode_episode(files: Mapping[str, bytes], manifest: Mapping[str, Any], embodiment: Embodiment) -> Episode:
     """The episode that `encode_episode` wrote; `files` have passed their checksums."""
-    from_bytes = default_buffer_prototype().buffer.from_bytes
-    memory = MemoryStore({name: from_bytes(content) for name, content in files.items()})
-    images = {camera.name: _read(memory, f"image_{camera.name}")[0] for camera in embodiment.cameras}
-    rows = _unpack(*_read(memory, "numbers"))
-    labels = {name.removeprefix(_LABEL_PREFIX): rows[name] for name in rows if name.startswith(_LABEL_PREFIX)}
+    rows = decode_numbers(files)
+    images = {}
+    for camera in embodiment.cameras:
+        shard = files[f"image_{camera.name}/{SHARD_NAME}"]
+        reader = image_reader(camera.name, manifest, embodiment, len(shard), _reader_of(shard), camera.name)
+        images[camera.name] = reader.frames()
     return Episode(
         embodiment=embodiment,
         images=images,
@@ -74,8 +100,39 @@ def decode_episode(files: Mapping[str, bytes], manifest: Mapping[str, Any], embo
         seed=manifest["seed"],
         source=manifest["source"],
         licence=manifest["licence"],
-        labels=labels,
+        labels={name.removeprefix(_LABEL_PREFIX): rows[name] for name in rows if name.startswith(_LABEL_PREFIX)},
     )
+
+
+def decode_numbers(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+    """All arrays but the pictures, by name (labels begin with `labels.`); `files` have passed their checksums."""
+    from_bytes = default_buffer_prototype().buffer.from_bytes
+    own = {name: from_bytes(content) for name, content in files.items() if name.startswith("numbers/")}
+    array = zarr.open_array(MemoryStore(own), path="numbers", mode="r")
+    return _unpack(np.asarray(array[...]), dict(array.attrs))
+
+
+def image_reader(
+    camera: str,
+    manifest: Mapping[str, Any],
+    embodiment: Embodiment,
+    size: int,
+    read: Callable[[int, int], bytes],
+    where: str,
+) -> ShardReader:
+    """Any frame of one camera of an episode.
+
+    Args:
+        size: bytes of the shard.
+        read: `read(start, length)` gives bytes of it.
+        where: the file's name, for errors.
+    """
+    spec, codec = embodiment.camera(camera), chunk_codec(ImageCodec(manifest["image_codec"]))
+    return ShardReader(codec, (spec.height, spec.width, 3), manifest["num_steps"], size, read, where)
+
+
+def _reader_of(content: bytes) -> Callable[[int, int], bytes]:
+    return lambda start, length: content[start : start + length]
 
 
 def open_manifest(content: bytes, where: str) -> dict[str, Any]:
@@ -116,6 +173,16 @@ def check_episode(episode: Episode) -> None:
         raise ObservationError(f"{embodiment.name} has cameras {sorted(cameras)}, the episode {sorted(episode.images)}")
     for name, shape in cameras.items():
         _check(f"camera '{name}'", episode.images[name], shape, np.uint8, ObservationError)
+    check_numbers(episode)
+
+
+def check_numbers(episode: Episode) -> None:
+    """Return if all but the pictures can be stored.
+
+    Raises:
+        ObservationError, ActionError, StoreError: naming the array and the mismatch.
+    """
+    embodiment, steps = episode.embodiment, episode.num_steps
     state = (steps, embodiment.state_dim)
     _check("proprioception", episode.proprioception, state, np.float32, ObservationError)
     _check("actions", episode.actions, (steps, embodiment.action_dim), np.float32, ActionError)
@@ -150,12 +217,6 @@ def _check_label(name: str, values: np.ndarray, steps: int) -> None:
 # --------------------------------------------------------------------------- arrays
 
 
-def _write_images(group: zarr.Group, name: str, images: np.ndarray) -> None:
-    frames = min(IMAGE_CHUNK_FRAMES, len(images))
-    shard = math.ceil(len(images) / frames) * frames
-    _create(group, name, images, chunks=(frames, *images.shape[1:]), shards=(shard, *images.shape[1:]))
-
-
 def _rows_of(episode: Episode) -> dict[str, np.ndarray]:
     labels = {_LABEL_PREFIX + name: values for name, values in episode.labels.items()}
     own = {"proprioception": episode.proprioception, "actions": episode.actions, "times_s": episode.times_s}
@@ -169,7 +230,17 @@ def _write_numbers(group: zarr.Group, rows: Mapping[str, np.ndarray]) -> None:
         columns[name] = {"start": start, "stop": stop, "shape": list(values.shape[1:]), "dtype": values.dtype.name}
         start = stop
     numbers = np.concatenate([v.reshape(len(v), -1).astype(np.float64) for v in rows.values()], axis=1)
-    _create(group, "numbers", numbers, chunks=numbers.shape, shards=numbers.shape, attributes={"columns": columns})
+    group.create_array(
+        "numbers",
+        data=numbers,
+        compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)],
+        chunks=numbers.shape,
+        shards=numbers.shape,
+        # An array of zeros is written too: a chunk that is not there is a fault.
+        config={"write_empty_chunks": True},
+        chunk_key_encoding={"name": "default", "separator": "."},
+        attributes={"columns": columns},
+    )
 
 
 def _unpack(numbers: np.ndarray, attributes: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -179,30 +250,10 @@ def _unpack(numbers: np.ndarray, attributes: Mapping[str, Any]) -> dict[str, np.
     }
 
 
-def _create(group: zarr.Group, name: str, values: np.ndarray, **layout: Any) -> None:
-    byte_wise = values.dtype == np.uint8
-    codec = ZstdCodec(level=3) if byte_wise else BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
-    group.create_array(
-        name,
-        data=values,
-        compressors=[codec],
-        # An array of zeros is written too: a chunk that is not there is a fault.
-        config={"write_empty_chunks": True},
-        chunk_key_encoding={"name": "default", "separator": "."},
-        **layout,
-    )
-
-
-def _read(memory: MemoryStore, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """The values and attributes of one array."""
-    array = zarr.open_array(memory, path=name, mode="r")
-    return np.asarray(array[...]), dict(array.attrs)
-
-
 # --------------------------------------------------------------------------- manifest
 
 
-def _manifest_of(episode: Episode, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _manifest_of(episode: Episode, codec: ImageCodec, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -214,7 +265,8 @@ def _manifest_of(episode: Episode, files: Mapping[str, bytes]) -> dict[str, Any]
         "num_steps": episode.num_steps,
         "instruction": episode.instruction,
         "licence": episode.licence,
-        "files": checksums(files),
+        "image_codec": codec.value,
+        "files": dict(files),
     }
 
 

@@ -110,11 +110,14 @@ class EpisodeStore:
         return EpisodeStore(storage, embodiment, metadata, image_codec)
 
     @staticmethod
-    def open(address: str | Path | Storage, embodiment: Embodiment | None = None) -> EpisodeStore:
+    def open(
+        address: str | Path | Storage, embodiment: Embodiment | None = None, *, may_be_empty: bool = False
+    ) -> EpisodeStore:
         """The store at `address`, to read from.
 
         Args:
             embodiment: what the reader needs; any will do if not given.
+            may_be_empty: whether a store without episodes will do.
 
         Raises:
             StoreError: if there is no store, or there are no episodes in it.
