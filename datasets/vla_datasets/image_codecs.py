@@ -69,8 +69,8 @@ class ChunkCodec(Protocol):
         """
         ...
 
-    def decode(self, content: bytes, shape: tuple[int, int, int], last: int) -> Frames:
-        """Frames 0 to `last` of a chunk, each of `shape`.
+    def decode(self, content: bytes, shape: tuple[int, int, int], first: int, last: int) -> Frames:
+        """Frames `first` to `last` of a chunk, each of `shape`.
 
         Raises:
             StoreError: if the content is not such a chunk.
@@ -105,10 +105,10 @@ class Lossless:
     def num_frames(self, content: bytes) -> int:
         return self.chunk_frames
 
-    def decode(self, content: bytes, shape: tuple[int, int, int], last: int) -> Frames:
+    def decode(self, content: bytes, shape: tuple[int, int, int], first: int, last: int) -> Frames:
         try:
             numbers = np.frombuffer(_zstd().decode(content), np.uint8)
-            return numbers.reshape(self.chunk_frames, *shape)[: last + 1]
+            return numbers.reshape(self.chunk_frames, *shape)[first : last + 1]
         except (RuntimeError, ValueError) as error:
             raise StoreError(f"not {self.chunk_frames} frames of {shape} in zstd: {error}") from None
 
@@ -142,7 +142,7 @@ class Jpeg:
     def num_frames(self, content: bytes) -> int:
         return 1
 
-    def decode(self, content: bytes, shape: tuple[int, int, int], last: int) -> Frames:
+    def decode(self, content: bytes, shape: tuple[int, int, int], first: int, last: int) -> Frames:
         import cv2
 
         frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
@@ -188,8 +188,9 @@ class Video:
     def num_frames(self, content: bytes) -> int:
         return len(_unpack(content))
 
-    def decode(self, content: bytes, shape: tuple[int, int, int], last: int) -> Frames:
+    def decode(self, content: bytes, shape: tuple[int, int, int], first: int, last: int) -> Frames:
         import av
+        from av.error import FFmpegError
 
         packets = _unpack(content)
         if last >= len(packets):
@@ -201,8 +202,8 @@ class Video:
             if len(pictures) <= last:
                 pictures += context.decode(None)
             context.flush_buffers()
-            return np.stack([_from_planes(picture, shape) for picture in pictures[: last + 1]])
-        except (av.error.FFmpegError, ValueError) as error:
+            return np.stack([_from_planes(picture, shape) for picture in pictures[first : last + 1]])
+        except (FFmpegError, ValueError) as error:
             _local.decoder = None
             raise StoreError(f"not {last + 1} frames of {shape} in H.264: {error}") from None
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -117,7 +116,7 @@ class ShardReader:
         if not 0 <= index < self._num_frames:
             raise IndexError(f"frame {index} of {self._num_frames}")
         chunk, last = divmod(index, self._codec.chunk_frames)
-        return self._chunk(chunk, last)[last]
+        return self._chunk(chunk, last, last)[0]
 
     def frames(self) -> Frames:
         """All of them."""
@@ -126,14 +125,14 @@ class ShardReader:
     def _chunks(self) -> Iterator[Frames]:
         per_chunk = self._codec.chunk_frames
         for number in range(len(self._index)):
-            yield self._chunk(number, min(per_chunk, self._num_frames - number * per_chunk) - 1)
+            yield self._chunk(number, 0, min(per_chunk, self._num_frames - number * per_chunk) - 1)
 
-    def _chunk(self, number: int, last: int) -> Frames:
+    def _chunk(self, number: int, first: int, last: int) -> Frames:
         start, length = (int(value) for value in self._index[number])
         where = f"{self._where}, chunk {number},"
         content = _without_crc(self._read(start, length), where)
         try:
-            return self._codec.decode(content, self._shape, last)
+            return self._codec.decode(content, self._shape, first, last)
         except StoreError as error:
             raise StoreError(f"{where} is altered: {error}") from None
 
@@ -165,8 +164,3 @@ def _without_crc(content: bytes, where: str) -> bytes:
 
 def _crc(content: bytes) -> bytes:
     return int(google_crc32c.value(content)).to_bytes(_CRC_BYTES, "little")
-
-
-def shard_metadata_codec(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The codecs of a chunk in an array's `zarr.json`, its checksum left out."""
-    return metadata["codecs"][0]["configuration"]["codecs"][:-1]

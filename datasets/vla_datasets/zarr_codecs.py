@@ -34,7 +34,7 @@ class _FrameCodec(ArrayBytesCodec):
         frames, height, width, _ = chunk_spec.shape
         # The last chunk of an episode may hold fewer: what is missing is black, and beyond the array's end.
         content = chunk_data.to_bytes()
-        held = self._codec.decode(content, (height, width, 3), self._codec.num_frames(content) - 1)
+        held = self._codec.decode(content, (height, width, 3), 0, self._codec.num_frames(content) - 1)
         whole = np.zeros((frames, height, width, 3), np.uint8)
         whole[: len(held)] = held
         return chunk_spec.prototype.nd_buffer.from_numpy_array(whole)

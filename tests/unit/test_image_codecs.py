@@ -104,7 +104,7 @@ def test_a_damaged_index_is_found_at_once() -> None:
 @pytest.mark.parametrize("content", [b"", b"\x01\0\0\0\x04\0\0\0abcd", bytes(64)])
 def test_what_is_no_chunk_is_said_to_be_none(codec: ImageCodec, content: bytes) -> None:
     with pytest.raises(StoreError, match="not"):
-        chunk_codec(codec).decode(content, SHAPE, 0)
+        chunk_codec(codec).decode(content, SHAPE, 0, 0)
 
 
 def test_a_frame_beyond_the_episode_is_refused() -> None:
