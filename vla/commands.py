@@ -34,6 +34,8 @@ COMMANDS = {
     "data stats": Command("vla_datasets.stats_command:main", "compute exact statistics of each field, over stores"),
     "data view": Command("vla_datasets.view_command:main", "make a gallery of episodes: films, actions, states"),
     "data split": Command("vla_datasets.split_command:main", "split a store so that nothing leaks from part to part"),
+    "data import": Command("vla_datasets.exchange.import_command:main", "bring a dataset of others into a store"),
+    "data export": Command("vla_datasets.exchange.export_command:main", "write a store as a LeRobot dataset"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
     "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
     "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),

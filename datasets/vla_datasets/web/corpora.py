@@ -14,8 +14,6 @@ import dataclasses
 import enum
 from pathlib import Path
 
-from omegaconf import MISSING
-
 from vla.errors import ConfigError
 from vla_datasets.web.coco import open_boxes, open_captions
 from vla_datasets.web.hub_datasets import HubColumns, HubCorpus
@@ -37,11 +35,9 @@ class CorpusKind(enum.Enum):
 
 
 @dataclasses.dataclass
-class CorpusConfig:
-    """Which corpus, and what is what in it. Nothing is guessed."""
+class CorpusFormat:
+    """How a corpus is to be read, and what is what in it. Nothing is guessed."""
 
-    path: str = MISSING
-    """Folder of shards, JSON file, or folder or cached name of a Hugging Face dataset."""
     kind: CorpusKind = CorpusKind.SHARDS
     """The format."""
     name: str = ""
@@ -70,6 +66,14 @@ class CorpusConfig:
     """A picture that claims more is refused before it is decoded."""
 
 
+@dataclasses.dataclass
+class CorpusConfig(CorpusFormat):
+    """Which corpus, and how it is to be read."""
+
+    path: str = ""
+    """Folder of shards, JSON file, or folder or cached name of a Hugging Face dataset."""
+
+
 def open_corpus(config: CorpusConfig) -> WebCorpus:
     """The corpus that a configuration describes.
 
@@ -77,6 +81,8 @@ def open_corpus(config: CorpusConfig) -> WebCorpus:
         ConfigError: if a field is missing, or is given that this kind does not use.
         DataError: naming the file or member that cannot be read.
     """
+    if not config.path:
+        raise ConfigError("path= is empty: where does the corpus lie?")
     _check_fields(config)
     match config.kind:
         case CorpusKind.SHARDS:

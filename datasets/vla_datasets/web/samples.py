@@ -18,8 +18,10 @@ from vla.errors import DataError
 
 LOCATION_STEPS = 1024
 
+PLACES = re.compile(r"(?:<loc\d+>)+")
+"""Location words that follow each other without a gap: one place."""
+
 _LOCATION = re.compile(r"<loc(\d+)>")
-_LOCATIONS = re.compile(r"(?:<loc\d+>)+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def parse_locations(text: str) -> list[tuple[float, ...]]:
     Raises:
         DataError: if a place has another number of words, or a word is not one of the 1024.
     """
-    return [_place(run.group()) for run in _LOCATIONS.finditer(text)]
+    return [_place(run.group()) for run in PLACES.finditer(text)]
 
 
 def _place(words: str) -> tuple[float, ...]:

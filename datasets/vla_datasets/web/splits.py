@@ -41,8 +41,8 @@ class Subset:
 def split_by_scene(corpus: WebCorpus, shares: Mapping[str, float], seed: int = 0) -> dict[str, Subset]:
     """The corpus in parts, `{"train": 0.9, "held_out": 0.1}`, with no scene nor near-duplicate in two of them.
 
-    Groups come in an order drawn from the seed and their first sample's source, and each goes to the part that lacks most: a
-    part is as large as its share to within one group. Every sample is read once.
+    Groups come in an order drawn from the seed and their first sample's source, and each goes to the part that lacks
+    most: a part is as large as its share to within one group. Every sample is read once.
 
     Raises:
         ConfigError: if the shares are not positive numbers that sum to 1.
