@@ -15,11 +15,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vla.interfaces import TemplateSet
+from vla_sim.corpus.drawings import Drawing
 from vla_sim.corpus.tabletop_pictures import WINDOW, Album, TabletopPicture
 from vla_sim.corpus.wordings import Wording
 
-NUM_WINDOWS_TRIED = 6
-"""How many windows of pictures are searched for a wanted answer."""
+CHAPTER = 8 * WINDOW
+"""So many pictures are shared by as many samples of each kind."""
+AFAR = 10**6
+"""How many chapters further the next is that is tried when a chapter has no answer."""
+NUM_CHAPTERS_TRIED = 64
+"""Two are rarely needed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +74,38 @@ class Draw:
         return wording.ask(self._templates, self.generator, **slots)
 
     def pictures(self) -> Iterator[TabletopPicture]:
-        """Tabletop pictures to look for an answer in: this sample's own, then others of its window, then others."""
-        window, own = divmod(self._number, WINDOW)
+        """Tabletop pictures to look for an answer in: this sample's own, then those of its chapter, then of others."""
+        chapter, own = divmod(self._number, CHAPTER)
         yield self._album[self._number]
-        for attempt in range(NUM_WINDOWS_TRIED):
-            begin = (window + attempt * Album.AFAR) * WINDOW
-            for place in self.generator.permutation(WINDOW):
-                if attempt or place != own:
-                    yield self._album[begin + int(place)]
+        for attempt in range(NUM_CHAPTERS_TRIED):
+            begin = (chapter + attempt * AFAR) * CHAPTER
+            window = own // WINDOW * WINDOW
+            near = window + self.generator.permutation(WINDOW)
+            for place in (*near, *self.generator.permutation(CHAPTER)):
+                yield self._album[begin + int(place)]
 
 
 def facts_of(wording: Wording, slots: Mapping[str, Any], pictures: Sequence[TabletopPicture]) -> dict[str, object]:
     """What a tabletop sample's label derives from, as JSON."""
     return {"ask": wording.name, **slots, "pictures": [picture.facts() for picture in pictures]}
+
+
+def tabletop_draft(
+    wording: Wording, slots: Mapping[str, Any], question: str, answer: str, *pictures: TabletopPicture
+) -> Draft:
+    """A question about tabletop pictures."""
+    images = tuple(picture.image for picture in pictures)
+    return Draft(images, question, answer, pictures[0].scene_id, facts_of(wording, slots, pictures))
+
+
+def drawn_draft(
+    draw: Draw, wording: Wording, slots: Mapping[str, Any], question: str, answer: str, *drawings: Drawing
+) -> Draft:
+    """A question about drawings, which nobody else uses."""
+    facts = {"ask": wording.name, **slots, "drawings": [drawing.facts() for drawing in drawings]}
+    return Draft(tuple(drawing.image for drawing in drawings), question, answer, draw.scene, facts)
+
+
+def text_draft(draw: Draw, wording: Wording, slots: Mapping[str, Any], question: str, answer: str) -> Draft:
+    """A question without a picture."""
+    return Draft((), question, answer, draw.scene, {"ask": wording.name, **slots})

@@ -28,7 +28,8 @@ CLEAR_SHARE, CLEAR_PIXELS = 0.55, 12
 """From these on a thing is seen clearly; below them, and not quite hidden, nothing is asked about it."""
 _STEPS_AFTER = 3
 """Steps that a demonstration goes on after its task is done."""
-_KEPT_WINDOWS = 4
+_KEPT_WINDOWS = 10
+"""Somewhat more than a chapter, see `draws.py`; at most 25 MB."""
 _EPISODE_STREAM, _STILL_STREAM = 11, 12
 _TASK_SEED_FROM = 2**32
 """Far from the seeds that people collect and evaluate with."""
@@ -115,9 +116,6 @@ class TabletopPicture:
 
 class Album:
     """The pictures of a seed; those of a few windows are kept."""
-
-    AFAR = 10**6
-    """From this window on lie the pictures that are tried when a window has no answer."""
 
     def __init__(self, seed: int) -> None:
         """Begin with none."""
