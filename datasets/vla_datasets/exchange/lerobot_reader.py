@@ -104,6 +104,10 @@ class LeRobotReader:
     def __iter__(self) -> Iterator[RawEpisode]:
         return (self.read(position) for position in range(len(self)))
 
+    def index_of(self, position: int) -> int:
+        """The `episode_index` at this place in the order."""
+        return self._places[position].index
+
     def read(self, position: int) -> RawEpisode:
         """One episode, by its place in the order.
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from vla.embodiment import CameraSpec, Embodiment
 from vla_datasets.exchange import lerobot_format as layout
-from vla_datasets.exchange.video_writer import PIXEL_FORMAT, VideoSettings
+from vla_datasets.exchange.video_writer import GROUP_OF_PICTURES, PIXEL_FORMAT, VideoSettings
 
 PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 """An encoded picture in a row."""
@@ -48,7 +48,7 @@ def _video_info(camera: CameraSpec, fps: int, videos: VideoSettings) -> dict[str
         "video.pix_fmt": PIXEL_FORMAT,
         "video.fps": fps,
         "video.channels": 3,
-        "video.g": GROUP_OFPICTURES,
+        "video.g": GROUP_OF_PICTURES,
         "video.crf": videos.quality,
         "has_audio": False,
         "is_depth_map": False,

@@ -102,6 +102,11 @@ class Sidecar:
     rows: tuple[Mapping[str, Any], ...]
     """Without arrays."""
 
+    def key(self, index: int) -> tuple[int, str]:
+        """Seed and source of an episode."""
+        self._require(index)
+        return self.rows[index]["seed"], self.rows[index]["source"]
+
     def episode(self, raw: RawEpisode) -> Episode:
         """The episode as it was before its export; pictures as they came out of their compression.
 
@@ -133,11 +138,15 @@ class Sidecar:
         )
 
     def _row(self, index: int) -> Mapping[str, Any]:
+        self._require(index)
         path = self.folder / EPISODES_FILE
-        if not 0 <= index < len(self.rows):
-            raise DataError(f"{path} has {len(self.rows)} episodes, none of number {index}: {_CHANGED}")
         with naming(path):
             return pq.ParquetFile(path).read_row_group(index).to_pylist()[0]
+
+    def _require(self, index: int) -> None:
+        if not 0 <= index < len(self.rows):
+            path = self.folder / EPISODES_FILE
+            raise DataError(f"{path} has {len(self.rows)} episodes, none of number {index}: {_CHANGED}")
 
 
 _CHANGED = f"it was edited since; delete {HEAD_FILE} and import it with a mapping"
