@@ -100,11 +100,17 @@ def attribute(parent: h5py.Group, name: str, path: Path) -> str:
     Raises:
         DataError: if it is neither a text nor one number.
     """
-    value = parent.attrs.get(name, "")
+    if name not in parent.attrs:
+        return ""
+    where = f"{path}: attribute '{name}' of {parent.name}"
+    stored = parent.attrs.get_id(name)
+    if math.prod(stored.shape or ()) * stored.dtype.itemsize > _SMALL:
+        raise DataError(f"{where} declares {stored.shape} values of {stored.dtype}: expected a text or a number")
+    value = parent.attrs[name]
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if not isinstance(value, str) and np.ndim(value) != 0:
-        raise DataError(f"{path}: attribute '{name}' of {parent.name} is not one value")
+        raise DataError(f"{where} is not one value")
     return str(value)
 
 
