@@ -6,12 +6,14 @@ What stands on a tile (a digit) is cut out of it: the tile is then what is found
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from vla_sim.corpus.concepts import NUMBERS
 from vla_sim.corpus.stencils import num_variants, stencil
 from vla_sim.corpus.tabletop_pictures import deepest
 from vla_sim.worlds.scene import COLOURS
@@ -29,8 +31,8 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 assert set(COLOURS) < set(PALETTE)
 SIZES = ((96, 120), (128, 128), (128, 160), (224, 224))
 """Height and width of drawings, px."""
-MIN_SIDE = 24
-"""Of a pictogram, px."""
+MIN_SIDE, MIN_DIGIT_SIDE, MIN_TILE_SIDE = 24, 30, 42
+"""Of a pictogram, a digit, a tile with a digit, px: smaller ones cannot be told apart."""
 _GAP = 3
 _COVERED = 128
 
@@ -97,9 +99,10 @@ class Sheet:
     tone: tuple[int, int, int]
 
     @staticmethod
-    def draw(generator: np.random.Generator) -> Sheet:
-        """Any paper."""
-        height, width = SIZES[int(generator.integers(len(SIZES)))]
+    def draw(generator: np.random.Generator, *, is_large: bool = False) -> Sheet:
+        """Any paper, or one of the larger ones."""
+        sizes = SIZES[1:] if is_large else SIZES
+        height, width = sizes[int(generator.integers(len(sizes)))]
         red, green, blue = (int(value) for value in generator.integers(222, 251, 3))
         return Sheet(height, width, (red, green, blue))
 
@@ -115,31 +118,42 @@ def draw_items(
     Raises:
         RuntimeError: if there is no room.
     """
-    where = scatter(generator, sheet, len(items)) if places is None else places
+    where = scatter(generator, sheet, [least_side(item) for item in items]) if places is None else places
     image = np.empty((sheet.height, sheet.width, 3), np.uint8)
     image[:] = sheet.tone
     drawn = [_stamp(generator, image, item, place) for item, place in zip(items, where, strict=True)]
     return Drawing(image, tuple(drawn))
 
 
-def scatter(generator: np.random.Generator, sheet: Sheet, number: int) -> list[Place]:
+def least_side(item: Item) -> int:
+    """Of the square that an item is drawn into, px."""
+    if item.is_tile:
+        return MIN_TILE_SIDE
+    return MIN_DIGIT_SIDE if item.name in NUMBERS else MIN_SIDE
+
+
+def scatter(generator: np.random.Generator, sheet: Sheet, least: Sequence[int]) -> list[Place]:
     """Squares that do not touch, of different sizes.
+
+    Args:
+        least: the least side of each, px.
 
     Raises:
         RuntimeError: if there is no room.
     """
     for _ in range(200):
         places: list[Place] = []
-        largest = max(MIN_SIDE + 1, int(min(sheet.height, sheet.width) / (1.1 + 0.42 * number**0.5 * 1.6)))
+        largest = int(min(sheet.height, sheet.width) / (1.1 + 0.67 * math.sqrt(len(least))))
         for _ in range(60):
-            if len(places) == number:
+            if len(places) == len(least):
                 return places
-            side = int(generator.integers(MIN_SIDE, largest + 1))
+            low = least[len(places)]
+            side = int(generator.integers(low, max(low, largest) + 1))
             row = int(generator.integers(_GAP, sheet.height - side - _GAP))
             column = int(generator.integers(_GAP, sheet.width - side - _GAP))
             if all(_apart(Place(row, column, side), place) for place in places):
                 places.append(Place(row, column, side))
-    raise RuntimeError(f"found no room for {number} pictograms on {sheet.height} x {sheet.width} px")
+    raise RuntimeError(f"found no room for {len(least)} pictograms on {sheet.height} x {sheet.width} px")
 
 
 def _apart(one: Place, other: Place) -> bool:

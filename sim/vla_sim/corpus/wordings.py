@@ -8,11 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import re
 
 import numpy as np
 
 from vla.interfaces import TemplateSet
+from vla_sim.corpus.concepts import DRAWN_COLOURS
+from vla_sim.worlds.scene import COLOURS
+
+_WORD = "[a-z]+"
+_THING = "(?:an? )?[a-z]+(?: [a-z]+)?"
+_SLOTS = {
+    "thing": _THING,
+    "other": _THING,
+    "place": _THING,
+    "category": "an? [a-z]+",
+    "things": "[a-z]+(?: things)?",
+    "colour": "|".join((*COLOURS, *DRAWN_COLOURS)),
+    "side": "left of|right of|in front of|behind",
+    "instruction": "[a-z ]+",
+    "referent": "[a-z ]+",
+}
+"""What a slot of this name holds; one word if it is not here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +60,10 @@ class Wording:
 
 @functools.cache
 def _pattern(template: str) -> re.Pattern[str]:
-    """Words for a slot; an instruction, which is a sentence, stands in quotes."""
-    escaped = re.escape(template)
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[a-z ,]+?)", escaped))
+    parts = re.split(r"\{(\w+)\}", template)
+    slots = (f"(?P<{name}>{_SLOTS.get(name, _WORD)})" for name in parts[1::2])
+    texts = (re.escape(text) for text in parts[::2])
+    return re.compile("".join(piece for pair in itertools.zip_longest(texts, slots, fillvalue="") for piece in pair))
 
 
 def article(word: str) -> str:

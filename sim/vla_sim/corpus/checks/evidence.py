@@ -31,10 +31,7 @@ class SeenBody:
     mask: Bool[np.ndarray, "height width"]
     """In a picture `scale` times as large."""
     position: Float64[np.ndarray, " xyz"]
-    """Of its topmost moving body."""
-    low: Float64[np.ndarray, " xyz"]
-    high: Float64[np.ndarray, " xyz"]
-    """The corners of the box around its geoms' middles, m."""
+    """Of its moving body."""
     geoms: tuple[int, ...]
 
     @property
@@ -43,9 +40,6 @@ class SeenBody:
         rows, columns = np.nonzero(self.mask)
         height, width = self.mask.shape
         return float(rows.mean() + 0.5) / height, float(columns.mean() + 0.5) / width
-
-    def is_seen(self, usual: float = 0.0) -> bool:
-        return int(self.mask.sum()) > usual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +58,10 @@ class Evidence:
     """Of drawer and buttons: joint positions, m."""
     speed: dict[str, float]
     """Of blocks: m/s."""
+    fingertip_speed: float
+    """m/s."""
+    clearance: dict[str, float]
+    """From the fingertips to the nearest point of a thing's geoms, m."""
 
 
 def gather(world: StudioWorld, picture: TabletopPicture) -> Evidence:
@@ -87,6 +85,8 @@ def gather(world: StudioWorld, picture: TabletopPicture) -> Evidence:
         touched=left | right | hand,
         displacement=sliding,
         speed=speed,
+        fingertip_speed=_site_speed(model, data),
+        clearance={name: _clearance(model, data, body.geoms) for name, body in bodies.items()},
     )
 
 
@@ -100,7 +100,6 @@ def _bodies(model: mujoco.MjModel, data: mujoco.MjData, fine: np.ndarray) -> lis
         geoms = tuple(g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] == root)
         colour = "" if kind == "drawer" else _colour(model.geom_rgba[geoms[-1], :3])
         last = int(model.geom_bodyid[geoms[-1]])
-        places = data.geom_xpos[list(geoms)]
         found.append(
             SeenBody(
                 name=f"{colour} {kind}".strip(),
@@ -108,8 +107,6 @@ def _bodies(model: mujoco.MjModel, data: mujoco.MjData, fine: np.ndarray) -> lis
                 colour=colour,
                 mask=np.isin(fine, geoms),
                 position=data.xpos[last].copy(),
-                low=places.min(0),
-                high=places.max(0),
                 geoms=geoms,
             )
         )
@@ -138,3 +135,22 @@ def _speed(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> float:
 def _slide(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> float:
     joint = next(j for j in range(model.njnt) if model.body_rootid[model.jnt_bodyid[j]] == root)
     return float(data.qpos[model.jnt_qposadr[joint]])
+
+
+def _site_speed(model: mujoco.MjModel, data: mujoco.MjData) -> float:
+    mujoco.mj_fwdVelocity(model, data)
+    velocity = np.zeros(6)
+    mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_SITE.value, model.site("tcp").id, velocity, 0)
+    return float(np.linalg.norm(velocity[3:]))
+
+
+def _clearance(model: mujoco.MjModel, data: mujoco.MjData, geoms: tuple[int, ...]) -> float:
+    """Every geom taken as the box around it."""
+    tip, distances = data.site("tcp").xpos, []
+    for geom in geoms:
+        half = model.geom_size[geom]
+        if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
+            half = np.array([half[0], half[0], half[1]])
+        local = data.geom_xmat[geom].reshape(3, 3).T @ (tip - data.geom_xpos[geom])
+        distances.append(float(np.linalg.norm(np.maximum(np.abs(local) - half, 0.0))))
+    return min(distances)

@@ -72,7 +72,7 @@ def _difference(draw: Draw) -> Draft:
 def _shown(draw: Draw) -> Draft:
     result = draw.cycle(RESULTS)
     items = different_colours(draw.generator, list(summands(draw, result)), is_tile=draw.one_of((False, True)))
-    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator))
+    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator, is_large=True))
     return drawn_draft(draw, SHOWN, {}, draw.ask(SHOWN), NUMBERS[result], drawing)
 
 
@@ -80,7 +80,7 @@ def _coloured(draw: Draw) -> Draft:
     result = draw.cycle(RESULTS)
     names = [*summands(draw, result), draw.one_of(DIGITS)]
     items = different_colours(draw.generator, names, is_tile=draw.one_of((False, True)))
-    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator))
+    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator, is_large=True))
     slots = {"first": items[0].colour, "second": items[1].colour}
     return drawn_draft(draw, COLOURED, slots, draw.ask(COLOURED, **slots), NUMBERS[result], drawing)
 
@@ -88,7 +88,7 @@ def _coloured(draw: Draw) -> Draft:
 def _which_tile(draw: Draw) -> Draft:
     result = draw.cycle(RESULTS)
     items = tiles_with(draw, NUMBERS[result])
-    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator))
+    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator, is_large=True))
     first, second = summands(draw, result)
     slots = {"first": first, "second": second}
     return drawn_draft(draw, WHICH_TILE, slots, draw.ask(WHICH_TILE, **slots), items[0].colour, drawing)

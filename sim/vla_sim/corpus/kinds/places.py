@@ -88,7 +88,7 @@ def _box_drawing(draw: Draw) -> Draft:
 
 def _in_drawing(draw: Draw, wording: Wording) -> Draft:
     referent, items = draw.cycle((_named, _digit, _sum, _category))(draw)
-    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator))
+    drawing = draw_items(draw.generator, items, Sheet.draw(draw.generator, is_large=True))
     slots = {"referent": referent}
     answer = _place_of_first(drawing, wording is BOX_DRAWN)
     return drawn_draft(draw, wording, slots, draw.ask(wording, **slots), answer, drawing)

@@ -39,8 +39,8 @@ WORDINGS = (DONE, NEXT, HELD, OPEN, NEAREST)
 
 OPEN_M, CLOSED_M = 0.07, 0.055
 """From the first on the gripper is open, up to the second it is not; in between nothing is asked."""
-NEARER_M = 0.025
-"""How much nearer than every other thing the nearest is."""
+NEARER_M = 0.06
+"""How much nearer than the middle of every other thing the nearest is: more than things differ in size."""
 APART_M = 0.02
 """How far from a border between two steps a state is that is asked about."""
 PICKING = ("pick_up", "put_on_pad", "put_in_bowl", "stack")
