@@ -28,7 +28,7 @@ PICTURES = "pictures"
 TEMPLATE = "gallery_template.html"
 
 _MUCH_SMALLER = 4
-__NUM_COLOURS = 6
+_NUM_COLOURS = 6
 
 
 @dataclasses.dataclass(frozen=True)

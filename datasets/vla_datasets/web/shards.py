@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,7 @@ MAX_MEMBER_BYTES = 1 << 26
 """64 MiB: a longer picture or text is refused before it is read."""
 
 
+@runtime_checkable
 class Samples(Protocol):
     """Samples by number: a list, or any `WebCorpus`."""
 
