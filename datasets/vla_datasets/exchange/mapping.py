@@ -78,7 +78,7 @@ class RotationSource:
     source: Reference
     kind: SourceRotation
     factor: float
-    """From the source's angles to rad; 1 for what has no angles."""
+    """From the source's numbers to rad, the scale included; 1 for what has no angles."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -196,10 +196,18 @@ def _rotations(section: Section, rotation: Rotation) -> dict[str, RotationSource
 
 def _rotation(section: Section) -> RotationSource:
     kind = section.choice("kind", SourceRotation)
-    factor = units.factor(section.text("source_unit"), "rad", section.where) if kind.is_angular else 1.0
+    factor = _angle_factor(section) if kind.is_angular else 1.0
     entry = RotationSource(_reference(section), kind, factor)
     section.refuse_rest()
     return entry
+
+
+def _angle_factor(section: Section) -> float:
+    """Rad for one of the source's numbers; normalised ones, as robosuite's actions, need a scale."""
+    source_unit = section.text("source_unit")
+    if source_unit == units.RAW and "scale" not in section:
+        raise ConfigError(f"{section.where}.scale is missing: '{units.RAW}' numbers become rad only by a scale")
+    return units.factor(source_unit, "rad", section.where) * section.number("scale", 1.0)
 
 
 def _camera(section: Section) -> CameraSource:
