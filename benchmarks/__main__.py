@@ -14,13 +14,14 @@ from benchmarks.machine import machine
 from vla.errors import VlaError, unknown
 
 BENCHMARKS = {
+    "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
     "reading": "benchmarks.reading",
     "rendering": "benchmarks.rendering",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
-NOT_COMPARISONS = ("tokens", "totality")
+NOT_COMPARISONS = ("corruption", "tokens", "totality")
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,6 +17,8 @@ from vla.files import write_atomically
 from vla_datasets.store import EpisodeStore
 from vla_datasets.store_info import StoreInfo, info_of
 
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
 
 @dataclasses.dataclass
 class InfoConfig:
@@ -72,13 +74,12 @@ def print_info(info: StoreInfo, num_instructions: int, console: Console) -> None
     console.print(_instructions(info, num_instructions))
 
 
-def size_text(num_bytes: float) -> str:
+def size_text(num_bytes: int) -> str:
     """`1.3 MB`: powers of a thousand."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} TB"
+    size, thousands = float(num_bytes), 0
+    while size >= 1000 and thousands < len(_SIZES) - 1:
+        size, thousands = size / 1000, thousands + 1
+    return f"{size:.3g} {_SIZES[thousands]}"
 
 
 def _parts(info: StoreInfo) -> Table:
@@ -113,7 +114,7 @@ def _field(field: Field) -> tuple[str, str, str, str]:
 def _bytes(info: StoreInfo) -> Table:
     table = _table(f"on disk, images {info.image_codec}", ["array"], ["size", "a step"])
     for name, size in (*info.array_bytes, ("all", info.bytes)):
-        table.add_row(name, size_text(size), size_text(size / info.steps))
+        table.add_row(name, size_text(size), size_text(round(size / info.steps)))
     return table
 
 

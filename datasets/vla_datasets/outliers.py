@@ -34,7 +34,7 @@ def outliers(
     margin = spans * np.maximum(high - low, LEAST_SPAN * ranges)
     for key, rows in values.items():
         excess = np.maximum(low - rows, rows - high)  # (steps, fields)
-        for index in np.flatnonzero((excess > margin).any(axis=0)):
+        for index in map(int, np.flatnonzero((excess > margin).any(axis=0))):
             step = int(np.argmax(excess[:, index]))
             yield Finding(
                 Severity.WARNING,

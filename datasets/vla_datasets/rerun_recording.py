@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,8 @@ def _log_fields(rerun: Any, recording: Any, path: str, fields: Sequence[Field], 
 
 def _rerun(path: Path) -> Any:
     try:
-        import rerun
+        return importlib.import_module("rerun")
     except ImportError as error:
         raise ConfigError(
             f"rerun={path} needs rerun-sdk, which is not installed: uv pip install 'vla-stack[rerun]'"
         ) from error
-    return rerun

@@ -5,6 +5,7 @@ Nothing here decodes an array, and nothing deletes.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,8 +111,9 @@ def _faults_of_files(store: EpisodeStore, key: str) -> Iterator[str]:
     where = _where(store, key)
     content = _manifest_file(store, key)
     for name, promised in open_manifest(content, f"{where}/{MANIFEST_FILE}")["files"].items():
+        read = functools.partial(store.storage.read, f"{EPISODES}/{key}/{name}")
         try:
-            check_content(where, name, promised, lambda name=name: store.storage.read(f"{EPISODES}/{key}/{name}"))
+            check_content(where, name, promised, read)
         except StoreError as error:
             yield str(error)
         except OSError as error:
