@@ -1,4 +1,4 @@
-"""Image-text data that the project draws itself, with labels that are true by construction and checked against the state.
+"""Image-text data that the project draws itself, with labels from state that are checked against it.
 
     (seed, kind, number) ─► Draw ─► a kind's question ─┬─► WebSample ─► shards, CARD.md, examples.png
                               ▲                        └─► checks: the answer anew from MuJoCo's state or the pixels

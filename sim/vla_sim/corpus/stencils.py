@@ -1,7 +1,7 @@
 """Pictograms of one colour: digits, symbols and emblems, as masks that a drawing stamps onto its paper.
 
-Each is drawn once, large, in a square of side 1 with x to the right and y down, and scaled where it is used. Cut-outs show
-the paper; every pictogram hangs together, so that it can be found again as one piece.
+Each is drawn once, large, in a square of side 1 with x to the right and y down, and scaled where it is used. Cut-outs
+show the paper; every pictogram hangs together, so that it can be found again as one piece.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ def _saw(canvas: np.ndarray) -> None:
 
 
 def _wrench(canvas: np.ndarray) -> None:
-    _line(canvas, ((0.3, 0.3), (0.8, 0.8)), 0.15)
-    for x, y, inward in ((0.22, 0.22, -1), (0.8, 0.8, 1)):
+    _line(canvas, ((0.3, 0.3), (0.74, 0.74)), 0.15)
+    for x, y, inward in ((0.22, 0.22, -1), (0.76, 0.76, 1)):
         _disc(canvas, x, y, 0.2)
         notch = inward * 0.26
         _line(canvas, ((x, y), (x + notch, y + notch)), 0.15, 0)

@@ -33,7 +33,9 @@ def _wishes(generator: np.random.Generator) -> list[Wish]:
         room = sum(number * math.pi * RADIUS_M[kind] ** 2 for kind, number in numbers.items())
         if 0 < room < _ROOM_M2:
             break
-    colours = {kind: [str(c) for c in generator.permutation(list(COLOURS))[:number]] for kind, number in numbers.items()}
+    colours = {
+        kind: [str(c) for c in generator.permutation(list(COLOURS))[:number]] for kind, number in numbers.items()
+    }
     return [Wish(kind, colour) for kind in KINDS for colour in colours[kind]]
 
 

@@ -1,4 +1,4 @@
-"""The tabletop as a photographer sees it: a camera that moves, a light table or a dark one, and which thing is where."""
+"""The tabletop as a photographer sees it: a camera that moves, a table of any tone, and which thing is where."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ SIZES = ((64, 80), (96, 120), (128, 160), (224, 224))
 
 _ASPECT = 1.25
 """Width over height for which the scene camera was made: a narrower picture opens it until it sees as much."""
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+_RIMS = np.array([[math.cos(a), math.sin(a), z] for a in np.arange(16) * math.pi / 8 for z in (-1, 1)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,17 +106,16 @@ class StudioWorld(MujocoWorld):
         local = (points - data.cam_xpos[self._camera_id]) @ data.cam_xmat[self._camera_id].reshape(3, 3)
         tangent = math.tan(math.radians(self._model.cam_fovy[self._camera_id]) / 2)
         plane = local[:, :2] / (-local[:, 2:] * tangent) * [1.0, -1.0] * look.height / 2
-        return plane + [look.width / 2, look.height / 2]
+        return plane + np.array([look.width / 2, look.height / 2])
 
     def corners(self, name: str) -> Float64[np.ndarray, "points xyz"]:
-        """The corners of the boxes around a thing's geoms."""
-        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+        """The corners of a thing's geoms, and points around the rims of round ones."""
         found = []
         for geom in self._slot(name).geoms:
-            half = self._model.geom_size[geom].copy()
+            half, local = self._model.geom_size[geom], _CORNERS
             if self._model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
-                half = np.array([half[0], half[0], half[1]])
-            turned = (signs * half) @ self._data.geom_xmat[geom].reshape(3, 3).T
+                half, local = half[[0, 0, 1]], _RIMS
+            turned = (local * half) @ self._data.geom_xmat[geom].reshape(3, 3).T
             found.append(turned + self._data.geom_xpos[geom])
         return np.concatenate(found)
 

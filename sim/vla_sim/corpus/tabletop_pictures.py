@@ -8,6 +8,7 @@ A picture is a function of the corpus's seed and its number. Each is drawn once 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import OrderedDict
 
 import cv2
@@ -26,6 +27,8 @@ WINDOW = 16
 MOMENTS = 8
 CLEAR_SHARE, CLEAR_PIXELS = 0.55, 12
 """From these on a thing is seen clearly; below them, and not quite hidden, nothing is asked about it."""
+_EDGE_PX, _EDGE_SHARE = 1.0, 0.008
+"""How far what is seen may stay within a thing's outline: px, and a share of the picture's height."""
 _STEPS_AFTER = 3
 """Steps that a demonstration goes on after its task is done."""
 _KEPT_WINDOWS = 10
@@ -53,6 +56,8 @@ class Sight:
     """First and last+1 row and column of what is seen: top, left, bottom, right, px."""
     point: tuple[int, int]
     """Row and column of the pixel deepest inside what is seen."""
+    is_whole: bool
+    """Whether `box` is that of the whole thing: nothing covers any of its sides."""
 
     @property
     def is_clear(self) -> bool:
@@ -186,13 +191,11 @@ def _demonstrate(world: StudioWorld, seed: int, window: int) -> _Demonstration:
         after += after > 0 or task.success(world, names)
     # One moment of each eighth, and the end: where tasks are done.
     edges = np.linspace(0, len(states), MOMENTS + 1).astype(int)
-    chosen = [int(generator.integers(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    chosen = [int(generator.integers(low, high)) for low, high in itertools.pairwise(edges)]
     return _Demonstration(attempt, Look.draw(generator), [states[i] for i in (*chosen[:-1], len(states) - 1)])
 
 
-def _picture(
-    world: StudioWorld, number: int, scene_id: str, scene: Scene, attempt: Attempt | None
-) -> TabletopPicture:
+def _picture(world: StudioWorld, number: int, scene_id: str, scene: Scene, attempt: Attempt | None) -> TabletopPicture:
     geoms = world.geoms_seen()
     column, row = world.pixel(world.end_effector()[None, :3])[0]
     held = next((t.name for t in scene.of_kind(Kind.BLOCK) if motions.is_held(world, t.name)), "")
@@ -218,12 +221,20 @@ def _sight(world: StudioWorld, name: str, kind: Kind, colour: str, geoms: np.nda
     pixels = int(mask.sum())
     position = world.position(name).copy()
     column, row = world.pixel(position[None])[0]
-    outline = cv2.convexHull(world.pixel(world.corners(name)).astype(np.float32))
+    corners = world.pixel(world.corners(name))
+    outline = cv2.convexHull(corners.astype(np.float32))
     share = pixels / max(1.0, float(cv2.contourArea(outline)))
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1) if pixels else (0, 0, 0, 0)
     point = deepest(mask) if pixels else (0, 0)
-    return Sight(name, kind, colour, position, (float(column), float(row)), pixels, share, box, point)
+    is_whole = pixels > 0 and _is_whole(box, corners, mask.shape[0])
+    return Sight(name, kind, colour, position, (float(column), float(row)), pixels, share, box, point, is_whole)
+
+
+def _is_whole(box: tuple[int, int, int, int], corners: np.ndarray, height: int) -> bool:
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    gaps = np.abs(np.array(box) - [top, left, bottom, right])
+    return bool(gaps.max() < _EDGE_PX + _EDGE_SHARE * height)
 
 
 def deepest(mask: np.ndarray) -> tuple[int, int]:

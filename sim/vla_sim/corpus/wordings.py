@@ -1,7 +1,7 @@
 """Ways to say one question: templates with named slots, some for training, some for testing only.
 
-    Wording("how many {things} are there?", ...).ask(things="red blocks")     "how many red blocks are there?"
-    ....................................... .read("how many red blocks are there?")     {"things": "red blocks"}
+Wording("how many {things} are there?", ...).ask(things="red blocks")     "how many red blocks are there?"
+....................................... .read("how many red blocks are there?")     {"things": "red blocks"}
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether a sample is true: what it asks is read from its words, and answered anew from evidence or pixels.
 
-    question ─► wording, slots ─┐
-    number of the picture ─► the world as it stood ─► evidence ─┼─► is the answer right?
-    image ─► pieces ────────────────────────────────────────────┘
+question ─► wording, slots ─┐
+number of the picture ─► the world as it stood ─► evidence ─┼─► is the answer right?
+image ─► pieces ────────────────────────────────────────────┘
 """
 
 from __future__ import annotations

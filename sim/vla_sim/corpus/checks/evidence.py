@@ -75,7 +75,8 @@ def gather(world: StudioWorld, picture: TabletopPicture) -> Evidence:
     left, right, hand = (_touching(model, data, owner, name) for name in ("finger_left", "finger_right", "hand"))
     roots = {body.name: model.body_rootid[model.geom_bodyid[body.geoms[0]]] for body in bodies.values()}
     speed = {name: _speed(model, data, int(roots[name])) for name in bodies if bodies[name].kind == "block"}
-    sliding = {name: _slide(model, data, int(roots[name])) for name in bodies if bodies[name].kind in ("drawer", "button")}
+    movable = [name for name, body in bodies.items() if body.kind in ("drawer", "button")]
+    sliding = {name: _slide(model, data, int(roots[name])) for name in movable}
     return Evidence(
         bodies=bodies,
         scale=scale,

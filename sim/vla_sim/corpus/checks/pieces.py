@@ -1,4 +1,4 @@
-"""What is in a drawing, found again in its pixels: pieces that hang together, their colour, and what they look most like."""
+"""What is in a drawing, found again in its pixels: pieces, their colours, and what they look most like."""
 
 from __future__ import annotations
 

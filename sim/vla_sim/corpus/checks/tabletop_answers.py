@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -38,7 +39,7 @@ def caption_table(evidence: Evidence, slots: Slots, answer: str) -> bool:
     if sorted(names) != sorted(visible) or (said[2] or "") != "".join(held(evidence)):
         return False
     columns = [visible[name].middle[1] for name in names]
-    return all(right - left > -0.08 for left, right in zip(columns[:-1], columns[1:], strict=True))
+    return all(right - left > -0.08 for left, right in itertools.pairwise(columns))
 
 
 def exists_table(evidence: Evidence, slots: Slots, answer: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vla_sim.corpus.concepts import NUMBERS
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, text_draft
 from vla_sim.corpus.drawings import Item, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, text_draft
 from vla_sim.corpus.items import different_colours
 from vla_sim.corpus.kinds.digits import DIGITS
 from vla_sim.corpus.wordings import Wording

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import any_items
 from vla_sim.corpus.tabletop_pictures import TabletopPicture
 from vla_sim.corpus.wordings import Wording, article, listed

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vla_sim.corpus.concepts import CATEGORIES
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.drawings import PALETTE, Item, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.items import SHAPES, any_items, different_colours
 from vla_sim.corpus.stencils import EMBLEMS
 from vla_sim.corpus.wordings import Wording, article
@@ -63,5 +63,3 @@ def one_of_each(draw: Draw, category: str) -> list[str]:
     """One or more emblems, each of another category than this."""
     others = [draw.one_of(CATEGORIES[other]) for other in CATEGORIES if other != category]
     return [others[i] for i in draw.generator.permutation(len(others))[: draw.one_of((1, 2, 3))]]
-
-

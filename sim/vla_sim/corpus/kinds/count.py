@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vla_sim.corpus.concepts import NUMBERS
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import PALETTE, Item, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import PICTOGRAMS, any_items
 from vla_sim.corpus.still_tables import KINDS
 from vla_sim.corpus.tabletop_pictures import TabletopPicture

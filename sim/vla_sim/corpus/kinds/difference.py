@@ -6,15 +6,19 @@ import dataclasses
 
 import numpy as np
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import PALETTE, Drawing, Item, Sheet, draw_items, least_side, scatter
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import any_items
 from vla_sim.corpus.tabletop_pictures import TabletopPicture
 from vla_sim.corpus.wordings import Wording
 
 MOVED = Wording(
     "moved",
-    ("which thing moved between the pictures?", "what on the table was moved?", "what moved on the table, if anything?"),
+    (
+        "which thing moved between the pictures?",
+        "what on the table was moved?",
+        "what moved on the table, if anything?",
+    ),
     ("which thing on the table is somewhere else in the second picture?",),
 )
 CHANGED = Wording(
@@ -64,7 +68,10 @@ def _drawing(draw: Draw) -> Draft:
     change = draw.cycle(CHANGES)
     items = any_items(draw.generator, draw.one_of(range(2, 6)))
     sheet = Sheet.draw(draw.generator)
-    places, seed = scatter(draw.generator, sheet, [least_side(item) for item in items]), int(draw.generator.integers(2**32))
+    places, seed = (
+        scatter(draw.generator, sheet, [least_side(item) for item in items]),
+        int(draw.generator.integers(2**32)),
+    )
 
     def drawn(shown: list[Item]) -> Drawing:
         # One generator for both, so that what stays looks the same.

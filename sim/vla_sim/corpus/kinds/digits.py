@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vla_sim.corpus.concepts import NUMBERS
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.drawings import MIN_DIGIT_SIDE, PALETTE, Item, Place, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.items import SHAPES, any_items, different_colours
 from vla_sim.corpus.wordings import Wording
 

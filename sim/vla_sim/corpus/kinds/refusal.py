@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import PALETTE, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import PICTOGRAMS, any_items
 from vla_sim.corpus.kinds.places import BOX, BOX_DRAWN, POINT, POINT_DRAWN
 from vla_sim.corpus.still_tables import KINDS

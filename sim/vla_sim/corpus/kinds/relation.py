@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import any_items
 from vla_sim.corpus.kinds.vqa import YES_NO
 from vla_sim.corpus.tabletop_pictures import Sight

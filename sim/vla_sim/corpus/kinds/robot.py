@@ -6,7 +6,7 @@ import numpy as np
 
 from vla_sim.corpus.draws import Draft, Draw, tabletop_draft
 from vla_sim.corpus.kinds.vqa import YES_NO
-from vla_sim.corpus.tabletop_pictures import TabletopPicture
+from vla_sim.corpus.tabletop_pictures import CLEAR_PIXELS, TabletopPicture
 from vla_sim.corpus.wordings import Wording
 from vla_sim.worlds.scene import Kind
 
@@ -87,6 +87,8 @@ def next_step(picture: TabletopPicture) -> tuple[str, str] | None:
     if attempt is None or attempt.task.name not in PICKING or not _shows(picture, attempt.names[1:]):
         return None
     block = attempt.names[0]
+    if picture.sight(block).pixels < CLEAR_PIXELS:
+        return None
     if picture.is_done:
         return "nothing", "nothing, it is done"
     gap = picture.tcp - picture.sight(block).position

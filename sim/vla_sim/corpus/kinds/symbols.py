@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.drawings import PALETTE, Item, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft
 from vla_sim.corpus.items import SHAPES, any_items, different_colours
 from vla_sim.corpus.stencils import ARROWS
 from vla_sim.corpus.wordings import Wording

@@ -25,7 +25,9 @@ POINT = Wording(
     ("show me the {thing} that lies there",),
 )
 WORDINGS = (SAME, PLAIN, POINT)
-SYNONYMS = {word: plain for group in (COLOUR_SYNONYMS, KIND_SYNONYMS) for plain, words in group.items() for word in words}
+SYNONYMS = {
+    word: plain for group in (COLOUR_SYNONYMS, KIND_SYNONYMS) for plain, words in group.items() for word in words
+}
 
 
 def make(draw: Draw) -> Draft | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.drawings import PALETTE, Sheet, draw_items
+from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import PICTOGRAMS, any_items, different_names
 from vla_sim.corpus.still_tables import KINDS
 from vla_sim.corpus.tabletop_pictures import Sight, TabletopPicture
@@ -24,7 +24,11 @@ COLOUR = Wording(
 )
 ON = Wording(
     "on_table",
-    ("is the {thing} on the {place} now?", "does the {thing} lie on the {place}?", "did the {thing} get onto the {place}?"),
+    (
+        "is the {thing} on the {place} now?",
+        "does the {thing} lie on the {place}?",
+        "has the {place} the {thing} on it?",
+    ),
     ("is the {thing} lying on the {place}?",),
 )
 DRAWN_EXISTS = Wording(
