@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vla.errors import DataError
-from vla_datasets.web.picture_files import check_inside, read_json, read_picture
+from vla_datasets.web.picture_files import read_json, read_picture
 from vla_datasets.web.pictures import MAX_PIXELS
 from vla_datasets.web.samples import WebSample, location_words
 
@@ -68,10 +68,8 @@ class CocoCorpus:
         picture = said.picture
         image = read_picture(self._folder, picture.file, self._max_pixels)
         if image.shape[:2] != (picture.height, picture.width):
-            got = f"{image.shape[1]} x {image.shape[0]}"
-            raise DataError(
-                f"{self._folder / picture.file} is {got}, its annotations {picture.width} x {picture.height}"
-            )
+            got, expected = f"{image.shape[1]} x {image.shape[0]}", f"{picture.width} x {picture.height}"
+            raise DataError(f"{self._folder / picture.file} is {got}, its annotations are for {expected}")
         scene = f"{self._name}:{picture.identity:012d}"
         return WebSample(
             images=(image,),
@@ -194,14 +192,14 @@ class _Document:
             raise DataError(f"{self._where(entry)} should have four numbers under 'bbox', it has {str(box)[:60]}")
         picture = self.picture_of(entry)
         left, top, width, height = box
+        bottom, right = top + height, left + width
         # Annotators' boxes reach over the edge by rounding.
-        if not (left >= -1 and top >= -1 and left + width <= picture.width + 1 and top + height <= picture.height + 1):
-            raise DataError(
-                f"{self._where(entry)}: its box {box} leaves the {picture.width} x {picture.height} picture"
-            )
-        rows = (top / picture.height, (top + height) / picture.height)
-        columns = (left / picture.width, (left + width) / picture.width)
-        return location_words(rows[0], columns[0], rows[1], columns[1])
+        if not (-1 <= left <= right <= picture.width + 1 and -1 <= top <= bottom <= picture.height + 1):
+            size = f"{picture.width} x {picture.height}"
+            raise DataError(f"{self._where(entry)}: its box {box} does not lie in the picture, which is {size}")
+        return location_words(
+            top / picture.height, left / picture.width, bottom / picture.height, right / picture.width
+        )
 
     def _picture(self, entry: dict[str, Any], where: str, folder: Path, licence: str) -> _Picture:
         file = _text(entry, "file_name", where)
