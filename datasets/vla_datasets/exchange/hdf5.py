@@ -7,8 +7,8 @@
       demo_1 ...
 
 Fields are named as they lie: `actions`, `obs/joint_states`, `obs/agentview_rgb`. `next_obs` (each `obs` one step later)
-and `mask` (which demonstrations are for training) are not read. LIBERO's pictures have row 0 at the bottom, and keep it.
-A field is what every demonstration has in one shape: LIBERO's `states` are as long as a task has objects.
+and `mask` (which demonstrations are for training) are not read. Pictures are not turned: LIBERO's have row 0 at the
+bottom. A field is what every demonstration has in one shape: LIBERO's `states` are as long as a task has objects.
 
 Source: robomimic.github.io/docs/datasets/overview.html; LIBERO, scripts/create_dataset.py.
 """

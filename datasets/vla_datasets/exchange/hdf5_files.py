@@ -76,7 +76,8 @@ def children(parent: h5py.Group, path: Path) -> dict[str, Hdf5Array | None]:
     import h5py
 
     found: dict[str, Hdf5Array | None] = {}
-    for name in parent:
+    for key in parent:
+        name = str(key)
         if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
             raise DataError(f"{path}: {_inner(parent, name)} is a link; links are not followed: copy what it points to")
         item = parent[name]
@@ -106,7 +107,7 @@ def attribute(parent: h5py.Group, name: str, path: Path) -> str:
     stored = parent.attrs.get_id(name)
     if math.prod(stored.shape or ()) * stored.dtype.itemsize > _SMALL:
         raise DataError(f"{where} declares {stored.shape} values of {stored.dtype}: expected a text or a number")
-    value = parent.attrs[name]
+    value: Any = parent.attrs[name]
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     if not isinstance(value, str) and np.ndim(value) != 0:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -76,7 +76,7 @@ class ReplayReader:
         for index, (start, end) in enumerate(zip(starts.tolist(), self.ends.tolist(), strict=True)):
             yield self._episode(index, opened, start, end)
 
-    def _episode(self, index: int, opened: Mapping[str, zarr.Array], start: int, end: int) -> RawEpisode:
+    def _episode(self, index: int, opened: Mapping[str, zarr.Array[Any]], start: int, end: int) -> RawEpisode:
         columns = {name: self._rows(name, array, start, end) for name, array in opened.items()}
         return RawEpisode(
             index=index,
@@ -88,7 +88,7 @@ class ReplayReader:
             times_s=None,
         )
 
-    def _rows(self, name: str, array: zarr.Array, start: int, end: int) -> np.ndarray:
+    def _rows(self, name: str, array: zarr.Array[Any], start: int, end: int) -> np.ndarray:
         return self.data[name].read(array, slice(start, end))
 
 

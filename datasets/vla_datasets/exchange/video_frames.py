@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from vla.errors import DataError
@@ -63,7 +64,7 @@ def _frames(path: Path) -> Iterator[Iterator[av.VideoFrame]]:
             if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
                 raise DataError(f"{path} has frames of more than {MAX_PIXELS} pixels")
             yield container.decode(stream)
-    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+    except (FFmpegError, OSError, ValueError, MemoryError) as error:
         raise DataError(f"{path} is not a video that can be read: {error}") from None
 
 

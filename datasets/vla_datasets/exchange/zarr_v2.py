@@ -46,7 +46,7 @@ class ArrayFiles:
     def where(self) -> str:
         return f"{self.files.path}: {self.name}"
 
-    def read(self, array: zarr.Array, rows: slice) -> np.ndarray:
+    def read(self, array: zarr.Array[Any], rows: slice) -> np.ndarray:
         """Some rows of the opened array.
 
         Raises:
@@ -83,7 +83,7 @@ def list_arrays(path: Path, anchor: str) -> dict[str, ArrayFiles]:
     return {name: _checked(inner, name) for name in own}
 
 
-def open_array(files: ArrayFiles) -> zarr.Array:
+def open_array(files: ArrayFiles) -> zarr.Array[Any]:
     """The array as the Zarr library opens it.
 
     Raises:
