@@ -16,6 +16,7 @@ Source: robomimic.github.io/docs/datasets/overview.html; LIBERO, scripts/create_
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -74,22 +75,32 @@ class Hdf5Reader:
     """`control_freq` of the simulator, from `env_args`."""
 
     def __len__(self) -> int:
-        return sum(len(file.demos) for file in self.files)
+        return len(self._demos)
+
+    @functools.cached_property
+    def _demos(self) -> list[tuple[DemoFile, str]]:
+        return [(file, demo) for file in self.files for demo in file.demos]
 
     def __iter__(self) -> Iterator[RawEpisode]:
-        index = 0
-        for file in self.files:
-            for demo in file.demos:
-                yield self._episode(index, file, demo)
-                index += 1
+        return (self.read(position) for position in range(len(self)))
 
-    def _episode(self, index: int, file: DemoFile, demo: str) -> RawEpisode:
+    def index_of(self, position: int) -> int:
+        """Episodes are numbered through all files."""
+        return position
+
+    def read(self, position: int) -> RawEpisode:
+        """The episode at `position`, without those before it.
+
+        Raises:
+            DataError: as iteration does.
+        """
+        file, demo = self._demos[position]
         with open_hdf5(file.path) as opened:
             inside = group(group(opened, "data", file.path), demo, file.path)
             columns = {name: read_array(inside, name, file.demos[demo][name], file.path) for name in self.fields}
         images = {name for name, field in self.fields.items() if _is_picture(field)}
         return RawEpisode(
-            index=index,
+            index=position,
             arrays={name: column for name, column in columns.items() if name not in images},
             images={name: columns[name] for name in images},
             instruction=file.instruction,

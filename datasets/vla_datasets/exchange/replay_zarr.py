@@ -13,6 +13,7 @@ Source: diffusion_policy, common/replay_buffer.py.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,15 +72,22 @@ class ReplayReader:
         return len(self.ends)
 
     def __iter__(self) -> Iterator[RawEpisode]:
-        opened = {name: open_array(files) for name, files in self.data.items()}
-        starts = np.concatenate([[0], self.ends[:-1]])
-        for index, (start, end) in enumerate(zip(starts.tolist(), self.ends.tolist(), strict=True)):
-            yield self._episode(index, opened, start, end)
+        return (self.read(position) for position in range(len(self)))
 
-    def _episode(self, index: int, opened: Mapping[str, zarr.Array[Any]], start: int, end: int) -> RawEpisode:
-        columns = {name: self._rows(name, array, start, end) for name, array in opened.items()}
+    def index_of(self, position: int) -> int:
+        """Episodes are numbered as they lie."""
+        return position
+
+    def read(self, position: int) -> RawEpisode:
+        """The episode at `position`, without those before it.
+
+        Raises:
+            DataError: as iteration does.
+        """
+        rows = slice(int(self.ends[position - 1]) if position else 0, int(self.ends[position]))
+        columns = {name: self.data[name].read(array, rows) for name, array in self._opened.items()}
         return RawEpisode(
-            index=index,
+            index=position,
             arrays={name: rows for name, rows in columns.items() if name not in self.pictures},
             images={name: _as_bytes(columns[name], f"{self.path}: data/{name}") for name in sorted(self.pictures)},
             instruction="",
@@ -88,8 +96,9 @@ class ReplayReader:
             times_s=None,
         )
 
-    def _rows(self, name: str, array: zarr.Array[Any], start: int, end: int) -> np.ndarray:
-        return self.data[name].read(array, slice(start, end))
+    @functools.cached_property
+    def _opened(self) -> dict[str, zarr.Array[Any]]:
+        return {name: open_array(files) for name, files in self.data.items()}
 
 
 def _read_ends(files: ArrayFiles, where: str) -> Int64[np.ndarray, " episodes"]:

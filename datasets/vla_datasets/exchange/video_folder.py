@@ -78,9 +78,19 @@ class VideoFolderReader:
         return len(self.episodes)
 
     def __iter__(self) -> Iterator[RawEpisode]:
-        return (self._read(episode) for episode in self.episodes)
+        return (self.read(position) for position in range(len(self)))
 
-    def _read(self, line: EpisodeLine) -> RawEpisode:
+    def index_of(self, position: int) -> int:
+        """The `index` of a line."""
+        return self.episodes[position].index
+
+    def read(self, position: int) -> RawEpisode:
+        """The episode at `position`, without those before it.
+
+        Raises:
+            DataError: as iteration does.
+        """
+        line = self.episodes[position]
         arrays = _read_data(line.data)
         self._check_fields(arrays, line.data)
         steps = len(next(iter(arrays.values())))
