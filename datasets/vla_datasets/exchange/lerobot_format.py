@@ -109,7 +109,7 @@ def read_info(folder: Path) -> Info:
         raise DataError(f"{folder} is LeRobot {version}; {VERSION} and {OLD_VERSION} are read: convert it with lerobot")
     try:
         info = _parse(tree)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(f"{folder / INFO_FILE} is not whole: {type(error).__name__} {error}") from None
     if not info.fps > 0:
         raise DataError(f"{folder / INFO_FILE}: fps should be positive, got {info.fps}")

@@ -16,9 +16,9 @@ class Orientation(enum.Enum):
 
     UPRIGHT = "upright"
     UPSIDE_DOWN = "upside_down"
-    """Turned by 180 degrees, as LIBERO's are."""
+    """Turned by 180 degrees."""
     FLIP_VERTICAL = "flip_vertical"
-    """Row 0 is at the bottom, as OpenGL renders."""
+    """Row 0 is at the bottom, as OpenGL renders and LIBERO stores."""
     FLIP_HORIZONTAL = "flip_horizontal"
     """Mirrored, left for right."""
     TURNED_LEFT = "turned_left"
@@ -57,7 +57,7 @@ def fit_pictures(
     orientation: Orientation,
     resize: Resize,
     aspect: Aspect,
-) -> UInt8[np.ndarray, "steps height width 3"]:
+) -> UInt8[np.ndarray, "steps camera_height camera_width 3"]:
     """The pictures upright and of the camera's size, in memory of their own.
 
     Raises:
