@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vla.errors import DataError
-from vla_datasets.web.picture_files import read_json, read_picture
+from vla_datasets.web.picture_files import check_inside, read_json, read_picture
 from vla_datasets.web.pictures import MAX_PIXELS
 from vla_datasets.web.samples import WebSample, location_words
 
