@@ -68,7 +68,7 @@ def _held_out() -> list[str]:
     return [
         "## Concepts that only this corpus teaches",
         "",
-        "No robot instruction of the project speaks of them: `vla_sim/corpus/concepts.py` is the list.",
+        "No instruction of the tabletop speaks of them: `vla_sim/corpus/concepts.py` is the list.",
         "",
         f"- Numbers and digits: {', '.join(concepts.NUMBERS)}.",
         f"- Arithmetic: {', '.join(concepts.ARITHMETIC)}.",

@@ -1,4 +1,4 @@
-"""The concepts that this corpus alone teaches: no robot instruction ever speaks of them.
+"""The concepts that this corpus alone teaches: no instruction of the tabletop ever speaks of them.
 
 A policy that was trained on robot data and on this corpus, and then follows "put the red block on the tile that is two
 plus one" or "move the fruit to the sum of one and three", has carried them over: that is how transfer is measured.

@@ -51,7 +51,7 @@ def _cell(example: WebSample) -> UInt8[np.ndarray, "height width 3"]:
     return cell
 
 
-def _marked(image: UInt8[np.ndarray, "height width 3"], answer: str) -> UInt8[np.ndarray, "height width 3"]:
+def _marked(image: UInt8[np.ndarray, "height width 3"], answer: str) -> UInt8[np.ndarray, "rows columns 3"]:
     """Four times as large, with the places that the answer gives."""
     scale = max(1, round(2 * _PICTURE / image.shape[0]))
     large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)

@@ -32,7 +32,7 @@ _Points = Sequence[tuple[float, float]]
 
 
 @functools.cache
-def stencil(name: str, variant: int = 0) -> UInt8[np.ndarray, "side side"]:
+def stencil(name: str, variant: int = 0) -> UInt8[np.ndarray, "height width"]:
     """How much of each pixel a pictogram covers: 0 to 255.
 
     Args:
@@ -76,7 +76,9 @@ def _disc(canvas: np.ndarray, x: float, y: float, radius: float, value: int = 25
     cv2.circle(canvas, _pixel((x, y)), round(radius * SIDE), value, -1, cv2.LINE_AA)
 
 
-def _oval(canvas: np.ndarray, x: float, y: float, wide: float, high: float, turn: float = 0, value: int = 255) -> None:
+def _oval(
+    canvas: np.ndarray, x: float, y: float, wide: float, high: float, turn: float = 0.0, value: int = 255
+) -> None:
     axes = (round(wide * SIDE), round(high * SIDE))
     cv2.ellipse(canvas, _pixel((x, y)), axes, math.degrees(turn), 0, 360, value, -1, cv2.LINE_AA)
 
@@ -174,7 +176,7 @@ def _saw(canvas: np.ndarray) -> None:
     teeth = [(0.62 - 0.06 * k, 0.66 if k % 2 else 0.55) for k in range(11)]
     _shape(canvas, [(0.66, 0.32), (0.02, 0.46), *reversed(teeth), (0.66, 0.56)])
     _oval(canvas, 0.8, 0.46, 0.19, 0.23)
-    _oval(canvas, 0.82, 0.46, 0.07, 0.11, 0, 0)
+    _oval(canvas, 0.82, 0.46, 0.07, 0.11, 0.0, 0)
 
 
 def _wrench(canvas: np.ndarray) -> None:
@@ -196,7 +198,7 @@ def _cat(canvas: np.ndarray) -> None:
     _shape(canvas, ((0.1, 0.55), (0.12, 0.06), (0.48, 0.36)))
     _shape(canvas, ((0.9, 0.55), (0.88, 0.06), (0.52, 0.36)))
     for x in (0.34, 0.66):
-        _oval(canvas, x, 0.54, 0.06, 0.08, 0, 0)
+        _oval(canvas, x, 0.54, 0.06, 0.08, 0.0, 0)
     _shape(canvas, ((0.43, 0.68), (0.57, 0.68), (0.5, 0.76)), 0)
 
 
