@@ -39,6 +39,7 @@ COMMANDS = {
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
     "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
     "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),
+    "data web generate": Command("vla_sim.corpus.generate:main", "draw image-text data with labels that are checked"),
     "data web info": Command("vla_datasets.web.web_command:info_main", "count what an image-text corpus is made of"),
     "data web view": Command("vla_datasets.web.web_command:view_main", "write a page that shows samples of a corpus"),
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
