@@ -128,8 +128,8 @@ class _Changed:
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
-        (lambda sample, _: dataclasses.replace(sample, licence=""), "sample 0 of 'changed' should have a licence"),
-        (lambda sample, _: dataclasses.replace(sample, answer=" "), "should have a answer"),
+        (lambda sample, _: dataclasses.replace(sample, licence=""), "sample 0 of 'changed' should state its licence"),
+        (lambda sample, _: dataclasses.replace(sample, answer=" "), "should state its answer"),
         (lambda sample, _: dataclasses.replace(sample, answer="<loc2000><loc0001>"), "got <loc2000>"),
         (lambda sample, _: dataclasses.replace(sample, facts={"x": {1}}), "facts that are JSON values"),
         (lambda sample, reads: dataclasses.replace(sample, answer=f"{reads}"), "differs when others are read before"),

@@ -82,7 +82,7 @@ def check_corpus(corpus: _Corpus, *, trials: int = 64, seed: int = 0) -> None:
 def _check_sample(sample: _Sample, what: str) -> None:
     for name in ("question", "answer", "kind", "licence", "source"):
         value = getattr(sample, name)
-        require(isinstance(value, str) and value.strip(), f"{what} should have a {name}, it has {value!r}")
+        require(isinstance(value, str) and value.strip(), f"{what} should state its {name}, it has {value!r}")
     require(isinstance(sample.scene, str), f"{what} should have a text for its scene, it has {sample.scene!r}")
     require(isinstance(sample.images, tuple), f"{what} has its images in a {type(sample.images).__name__}, not a tuple")
     for image in sample.images:
