@@ -18,7 +18,7 @@ from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.exchange.lerobot_reader import open_source
 from vla_datasets.store import EpisodeStore
 
-pytest.importorskip("lerobot", reason="LeRobot is not installed")
+DATASETS: Any = pytest.importorskip("lerobot.datasets.lerobot_dataset", reason="LeRobot is not installed")
 pytestmark = pytest.mark.filterwarnings("default")
 
 SCENE = "observation.images.scene"
@@ -40,9 +40,7 @@ def _export(folder: Path, pictures: str) -> EpisodeStore:
 
 
 def _opened(folder: Path, **options: Any) -> Any:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-    return LeRobotDataset("local/test", root=folder, **options)
+    return DATASETS.LeRobotDataset("local/test", root=folder, **options)
 
 
 def _levels(picture: Any) -> np.ndarray:
@@ -95,12 +93,10 @@ def test_lerobot_reads_some_episodes_alone(tmp_path: Path) -> None:
 
 
 def test_lerobot_has_the_statistics_that_it_would_compute(tmp_path: Path) -> None:
-    from lerobot.datasets.compute_stats import get_feature_stats
-
     store = _export(tmp_path, "png")
     dataset = _opened(tmp_path / "out")
     actions = np.concatenate([store.read(key).actions for key in store])
-    theirs = get_feature_stats(actions, axis=0, keepdims=False)
+    theirs = pytest.importorskip("lerobot.datasets.compute_stats").get_feature_stats(actions, axis=0, keepdims=False)
     for name in ("min", "max", "mean", "std"):
         np.testing.assert_allclose(dataset.meta.stats["action"][name], theirs[name], atol=1e-5)
     assert dataset.meta.stats[SCENE]["mean"].shape == (3, 1, 1)
@@ -108,8 +104,6 @@ def test_lerobot_has_the_statistics_that_it_would_compute(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("use_videos", [False, True])
 def test_what_lerobot_writes_is_read(tmp_path: Path, use_videos: bool) -> None:
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
     camera = {
         "dtype": "video" if use_videos else "image",
         "shape": (64, 96, 3),
@@ -121,7 +115,7 @@ def test_what_lerobot_writes_is_read(tmp_path: Path, use_videos: bool) -> None:
         "observation.pose": {"dtype": "float64", "shape": (2, 3), "names": None},
         "observation.images.top": camera,
     }
-    written = LeRobotDataset.create("local/test", 10, features, root=tmp_path / "theirs", use_videos=use_videos)
+    written = DATASETS.LeRobotDataset.create("local/test", 10, features, root=tmp_path / "theirs", use_videos=use_videos)
     random = np.random.default_rng(0)
     episodes = []
     for episode in range(3):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from vla_datasets.exchange import lerobot_format as layout
 from vla_datasets.exchange.containment import file_inside
 from vla_datasets.exchange.encoded_pictures import decode_steps
 from vla_datasets.exchange.json_files import parse_object
-from vla_datasets.exchange.parquet_tables import EpisodeRows, numbers, read_table
+from vla_datasets.exchange.parquet_tables import EpisodeRows, numbers, read_rows, read_table, values_of
 from vla_datasets.exchange.raw_episode import RawEpisode, SourceField
 from vla_datasets.exchange.video_streams import VideoStream
 
@@ -137,7 +138,7 @@ class LeRobotReader:
 
     def _decoded(self, table: pa.Table, name: str, feature: layout.Feature, place: EpisodePlace) -> np.ndarray:
         where = f"{place.data}, episode {place.index}, '{name}'"
-        contents = [self._content(entry, where) for entry in table.column(name).to_pylist()]
+        contents = [self._content(entry, where) for entry in values_of(table, name, place.data)]
         return decode_steps(contents, feature.picture_shape, "uint8", where)
 
     def _content(self, entry: Any, where: str) -> bytes:
@@ -181,7 +182,7 @@ def _tasks(folder: Path) -> dict[int, str]:
     text = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
     if text is None or "task_index" not in table.column_names:
         raise DataError(f"{path} should have the columns task and task_index, it has {table.column_names}")
-    return dict(zip(table.column("task_index").to_pylist(), table.column(text).to_pylist(), strict=True))
+    return dict(zip(values_of(table, "task_index", path), values_of(table, text, path), strict=True))
 
 
 def _places(folder: Path, info: layout.Info) -> list[EpisodePlace]:
@@ -193,10 +194,9 @@ def _places(folder: Path, info: layout.Info) -> list[EpisodePlace]:
     rows: list[dict[str, Any]] = []
     for file in files:
         path = file_inside(folder, file.relative_to(folder).as_posix(), str(folder))
-        table = read_table(path, columns)
-        if missing := [column for column in columns if column not in table.column_names]:
-            raise DataError(f"{path} has no column '{missing[0]}'")
-        rows += table.to_pylist()
+        rows += read_rows(path, columns)
+    if not all(isinstance(row[column], int | float) for row in rows for column in columns):
+        raise DataError(f"{folder / 'meta/episodes'} has rows that are not numbers")
     return [_place(folder, info, row, videos) for row in sorted(rows, key=lambda row: row["episode_index"])]
 
 
@@ -212,11 +212,17 @@ def _place(folder: Path, info: layout.Info, row: Mapping[str, Any], videos: list
         videos={
             name: VideoPlace(
                 file(info.video_path, "video_path", f"videos/{name}", video_key=name),
-                round(row[f"videos/{name}/from_timestamp"] * info.fps),
+                _first_frame(row[f"videos/{name}/from_timestamp"] * info.fps, folder, name),
             )
             for name in videos
         },
     )
+
+
+def _first_frame(exact: float, folder: Path, key: str) -> int:
+    if not (math.isfinite(exact) and exact >= 0):
+        raise DataError(f"{folder / 'meta/episodes'}: an episode begins at {exact} frames of '{key}'")
+    return round(exact)
 
 
 # --------------------------------------------------------------------------- version 2.1

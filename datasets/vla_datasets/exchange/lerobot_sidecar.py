@@ -122,6 +122,12 @@ class Sidecar:
         state = state.reshape(len(state), -1)
         if _digest(actions, state) != row["sha256"]:
             raise DataError(f"{self.folder}: episode {raw.index} is not the one that was exported: {_CHANGED}")
+        try:
+            return self._joined(raw, actions, state, row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.folder / EPISODES_FILE}, episode {raw.index} is not whole: {error}") from None
+
+    def _joined(self, raw: RawEpisode, actions: np.ndarray, state: np.ndarray, row: Mapping[str, Any]) -> Episode:
         return Episode(
             embodiment=self.embodiment,
             images={camera.name: raw.images[IMAGES_PREFIX + camera.name] for camera in self.embodiment.cameras},
@@ -195,5 +201,5 @@ def _label(name: str, values: np.ndarray) -> dict[str, Any]:
 def _array(label: Mapping[str, Any]) -> np.ndarray:
     dtype = np.dtype(label["dtype"])
     if dtype.kind not in "fiub":
-        raise DataError(f"label '{label['name']}' of a sidecar is of type {dtype}, not numbers")
+        raise ValueError(f"label '{label['name']}' is of type {dtype}, not numbers")
     return np.frombuffer(label["data"], dtype.newbyteorder("<")).astype(dtype).reshape(label["shape"])

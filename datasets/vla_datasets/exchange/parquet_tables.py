@@ -19,7 +19,7 @@ def naming(path: Path) -> Iterator[None]:
     """Turn what Arrow finds wrong into a DataError that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}") from None
 
 
@@ -31,6 +31,29 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """
     with naming(path):
         return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows by column, as plain values.
+
+    Raises:
+        DataError: if the file is damaged, or lacks one of the columns.
+    """
+    table = read_table(path, columns)
+    if missing := [column for column in columns if column not in table.column_names]:
+        raise DataError(f"{path} has no column '{missing[0]}'")
+    with naming(path):
+        return table.to_pylist()
+
+
+def values_of(table: pa.Table, column: str, path: Path) -> list[Any]:
+    """A column as plain values.
+
+    Raises:
+        DataError: if it is absent or damaged.
+    """
+    with naming(path):
+        return table.column(column).to_pylist()
 
 
 def numbers(table: pa.Table, column: str, shape: tuple[int, ...], where: str) -> np.ndarray:

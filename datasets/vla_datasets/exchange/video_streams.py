@@ -59,6 +59,7 @@ class VideoStream:
             raise DataError(f"{self._path} has no pictures")
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
+        self._require_size(stream.height, stream.width)
         if first:
             self._container.seek(int(first / self._fps / stream.time_base), stream=stream, backward=True)
         self._frames = self._container.decode(stream)
@@ -76,15 +77,15 @@ class VideoStream:
                 continue
             if number > first + filled:
                 raise DataError(f"{self._path} has no frame {first + filled}: {number} comes next")
-            if (frame.height, frame.width) != self._shape[:2]:
-                raise DataError(
-                    f"{self._path} is {frame.height} x {frame.width}, its dataset says "
-                    f"{self._shape[0]} x {self._shape[1]}"
-                )
+            self._require_size(frame.height, frame.width)
             images[filled] = frame.to_ndarray(format="rgb24")
             filled += 1
         self._next = first + count
         return images
+
+    def _require_size(self, height: int, width: int) -> None:
+        if (height, width) != self._shape[:2]:
+            raise DataError(f"{self._path} is {height} x {width}, its dataset says {self._shape[0]} x {self._shape[1]}")
 
     def _number(self, frame: Any) -> int:
         if frame.pts is None:

@@ -10,7 +10,7 @@ import dataclasses
 import enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -77,10 +77,11 @@ class VideoWriter:
         self._fps = fps
         self._container: Any = av.open(str(path), "w", format="mp4")
         try:
-            self._stream: Any = self._container.add_stream(settings.encoder, rate=fps, options=settings.options)
+            stream = self._container.add_stream(settings.encoder, rate=fps, options=settings.options)
         except (FFmpegError, ValueError) as error:
             self._container.close()
             raise ConfigError(f"this build of PyAV cannot encode {settings.codec.value}: {error}") from None
+        self._stream = cast(Any, stream)
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, PIXEL_FORMAT
         self._stream.codec_context.time_base = Fraction(1, fps)
 
