@@ -26,7 +26,7 @@ from vla_datasets.near_duplicates import Likeness, near_duplicates, same
 from vla_datasets.outliers import outliers
 from vla_datasets.store import EpisodeRow, EpisodeStore
 from vla_datasets.suspicions import Thresholds, suspicions
-from vla_datasets.upkeep import committed, faults, foreign_entries, foreign_files
+from vla_datasets.upkeep import committed, faults, foreign_entries, foreign_files, head_faults
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
@@ -172,6 +172,7 @@ def _never_successful(rows: Sequence[EpisodeRow]) -> Iterator[Finding]:
 
 
 def _around(store: EpisodeStore) -> Iterator[Finding]:
+    yield from (Finding(Severity.WARNING, Kind.HEAD, "the store", message) for message in head_faults(store))
     yield from (Finding(Severity.WARNING, Kind.FOREIGN, name, _FOREIGN) for name in foreign_entries(store))
     for episode in store.uncommitted():
         state = "is being written" if episode.is_live else "was never finished, no writer is at work"

@@ -41,6 +41,11 @@ def faults(store: EpisodeStore, key: str) -> list[str]:
         return [f"{_where(store, key)} cannot be read: {error.strerror or error}"]
 
 
+def head_faults(store: EpisodeStore) -> list[str]:
+    """A line for each file around the episodes that is missing, or is not as this package writes it."""
+    return [told for name in (MANIFEST_FILE, f"{EPISODES}/{MANIFEST_FILE}") for told in _head_faults(store, name)]
+
+
 def digest(store: EpisodeStore, key: str) -> str:
     """64 hexadecimal digits that stand for every byte of an episode: the SHA-256 of its manifest."""
     return seal(_manifest(store, key))["manifest_sha256"]
@@ -127,9 +132,25 @@ def _is_as_written(content: bytes) -> bool:
 
     The seal is over the manifest's values. What changes none of them, an é written in another way, shows here.
     """
-    tree = json.loads(content)
-    around = {name: value for name, value in tree.items() if name != "attributes"}
-    return around == _GROUP and len(tree["attributes"]) == 2 and json.dumps(tree, indent=2).encode() == content
+    return _is_group(content) and len(json.loads(content)["attributes"]) == 2
+
+
+def _head_faults(store: EpisodeStore, name: str) -> Iterator[str]:
+    try:
+        if not _is_group(store.storage.read(name)):
+            yield f"{store.name}/{name} is altered: it is not the group that was written"
+    except FileNotFoundError:
+        yield f"{store.name}/{name} is missing: other Zarr readers will not find the episodes"
+
+
+def _is_group(content: bytes) -> bool:
+    """Whether this is a Zarr group with attributes, spelled as this package does."""
+    try:
+        tree = json.loads(content)
+        around = {name: value for name, value in tree.items() if name != "attributes"}
+        return around == _GROUP and "attributes" in tree and json.dumps(tree, indent=2).encode() == content
+    except (ValueError, AttributeError):
+        return False
 
 
 def _manifest(store: EpisodeStore, key: str) -> Mapping[str, Any]:

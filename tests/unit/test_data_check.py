@@ -120,6 +120,23 @@ def test_an_altered_head_is_an_error(store: EpisodeStore, run: Callable[..., tup
     assert lines[0].startswith("error: head: the store: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("episodes/zarr.json", None), ("episodes/zarr.json", b"{"), ("episodes/zarr.json", b"[]"), ("zarr.json", b" ")],
+)
+def test_a_file_around_the_episodes_that_is_not_as_written_is_a_warning(
+    store: EpisodeStore, name: str, content: bytes | None, run: Callable[..., tuple[int, list[str]]]
+) -> None:
+    file = store.path / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes((file.read_bytes() if name == "zarr.json" else b"") + content)
+    status, lines = run()
+    assert status == 0
+    assert lines[0].startswith(f"warning: head: the store: {file} is ")
+
+
 def test_no_store_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", f"data={tmp_path / 'nowhere'}"]) == 2
     assert "there is no episode store at" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -55,7 +56,9 @@ def test_every_key_in_a_shown_command_exists(root: Path) -> None:
     ]
     assert len(shown) > 10
     for line in shown:
-        _, command, *arguments = shlex.split(line)
+        words = shlex.split(line)[1:]
+        command = " ".join(itertools.takewhile(lambda word: "=" not in word and word[0] != "-", words))
+        arguments = words[len(command.split()) :]
         keys = {argument.strip("[").partition("=")[0] for argument in arguments if "=" in argument}
         assert keys - set(known[command]) == set(), line
 
