@@ -5,11 +5,13 @@ Usage: python examples/06_mixture.py
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from vla.model.vla_model import Vocabulary
 from vla.testing import SMALL_EMBODIMENT, make_episode
@@ -66,14 +68,11 @@ def mix(config: MixtureConfig) -> None:
     state = json.dumps(run.state_dict())
     resumed = start()
     resumed.load_state_dict(json.loads(state))
-    is_equal = all(
-        bool((next(batches).tokens == batch.tokens).all()) for batch, _ in zip(resumed, range(5), strict=False)
-    )
+    pairs = itertools.islice(zip(batches, resumed, strict=False), 5)
+    is_equal = all(torch.equal(went_on.tokens, batch.tokens) for went_on, batch in pairs)
 
     for share in opened.mixture.report(json.loads(state)["loader"]["position"]):
-        print(
-            f"{share.name}: {share.realised:.1%} of the samples, wanted {share.wanted:.1%}; {share.epochs:.2f} epochs"
-        )
+        print(f"{share.name}: {share.realised:.1%} of the samples for {share.wanted:.1%}, {share.epochs:.2f} epochs")
     print(f"{run.counts.rows} rows of 128 tokens, {run.fill:.1%} full; after a resume the same batches: {is_equal}")
 
 
