@@ -334,7 +334,15 @@ def _root_files(embodiment: Embodiment, metadata: Mapping[str, Any], codec: Imag
         "image_codec": codec.value,
         "metadata": metadata,
     }
-    return {"zarr.json": _group(attributes), f"{EPISODES}/zarr.json": _group({})}
+    sealed = {**attributes, "sha256": head_digest(attributes)}
+    return {"zarr.json": _group(sealed), f"{EPISODES}/zarr.json": _group({})}
+
+
+def head_digest(attributes: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of the head's attributes, `sha256` itself left out."""
+    own = {name: value for name, value in attributes.items() if name != "sha256"}
+    canonical = json.dumps(own, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _group(attributes: Mapping[str, Any]) -> bytes:
@@ -353,9 +361,11 @@ def _open_root(storage: Storage) -> EpisodeStore:
         if (root["format"], root["version"]) != (FORMAT, VERSION):
             raise StoreError(f"{file} is written as {root['format']} {root['version']}, not {FORMAT} {VERSION}")
         embodiment, codec = Embodiment.from_json(root["embodiment"]), ImageCodec(root["image_codec"])
-        metadata, fingerprint = dict(root["metadata"]), root["fingerprint"]
+        metadata, fingerprint, digest = dict(root["metadata"]), root["fingerprint"], head_digest(root)
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file} is altered: it is not the head of an episode store") from None
     if embodiment.fingerprint != fingerprint:
         raise StoreError(f"{file} is altered: its embodiment does not have the fingerprint beside it")
+    if root.get("sha256", digest) != digest:
+        raise StoreError(f"{file} is altered: its SHA-256 is not the one beside it")
     return EpisodeStore(storage, embodiment, metadata, codec)

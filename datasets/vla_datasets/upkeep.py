@@ -137,8 +137,11 @@ def _is_as_written(content: bytes) -> bool:
 
 def _head_faults(store: EpisodeStore, name: str) -> Iterator[str]:
     try:
-        if not _is_group(store.storage.read(name)):
+        content = store.storage.read(name)
+        if not _is_group(content):
             yield f"{store.name}/{name} is altered: it is not the group that was written"
+        elif name == MANIFEST_FILE and "sha256" not in json.loads(content)["attributes"]:
+            yield f"{store.name}/{name} has no SHA-256 of itself, so that damage to it may not show"
     except FileNotFoundError:
         yield f"{store.name}/{name} is missing: other Zarr readers will not find the episodes"
 

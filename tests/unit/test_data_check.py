@@ -137,6 +137,18 @@ def test_a_file_around_the_episodes_that_is_not_as_written_is_a_warning(
     assert lines[0].startswith(f"warning: head: the store: {file} is ")
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "episodes/zarr.json"])
+def test_any_bit_around_the_episodes_counts(tmp_path: Path, name: str) -> None:
+    store = EpisodeStore.create(tmp_path / "store", BODY, {"horizon": 4, "place": "café"})
+    file = store.path / name
+    content = file.read_bytes()
+    for bit in range(0, 8 * len(content), 17 if name == "zarr.json" else 1):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        file.write_bytes(damaged)
+        assert check(store.path).findings, f"bit {bit}"
+
+
 def test_no_store_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", f"data={tmp_path / 'nowhere'}"]) == 2
     assert "there is no episode store at" in capsys.readouterr().err
