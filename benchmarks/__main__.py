@@ -16,12 +16,15 @@ from vla.errors import VlaError, unknown
 BENCHMARKS = {
     "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
+    "kills": "benchmarks.kills",
+    "loading": "benchmarks.loading",
     "reading": "benchmarks.reading",
+    "recording": "benchmarks.recording",
     "rendering": "benchmarks.rendering",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
-NOT_COMPARISONS = ("corruption", "tokens", "totality")
+NOT_COMPARISONS = ("corruption", "kills", "loading", "recording", "tokens", "totality")
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 

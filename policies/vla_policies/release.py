@@ -5,6 +5,7 @@ python -m vla_policies.release runs/tabletop policies/vla_policies/pretrained
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def release(run: Path, folder: Path) -> None:
     Raises:
         CheckpointError: if the run has no whole checkpoint.
     """
-    save_checkpoint(folder, for_running(load_checkpoint(run)))
+    checkpoint = for_running(load_checkpoint(run))
+    # Where it lay on the machine that trained it is nobody's business.
+    save_checkpoint(folder, dataclasses.replace(checkpoint, config={**checkpoint.config, "out": run.name}))
     write_atomically(folder / LOG, (run / LOG).read_bytes())
 
 
