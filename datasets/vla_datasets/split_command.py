@@ -10,7 +10,8 @@ from omegaconf import MISSING
 
 from vla import cli
 from vla.errors import ConfigError
-from vla_datasets.splitting import By, save_split, split
+from vla_datasets.split_files import save_split
+from vla_datasets.splitting import By, split
 from vla_datasets.store import EpisodeStore
 
 
