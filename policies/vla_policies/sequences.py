@@ -48,8 +48,10 @@ class SampleSequences:
 
     def _robot(self, sample: RobotSample, source: int, name: str) -> TokenSequence:
         ids = np.asarray(self.actions.encode(sample.chunk), np.int64)
+        pictures = self._pictures(len(sample.images))
+        prefix: list[np.ndarray | int] = [*pictures, self._words(sample.instruction), self.state_tokens]
         return token_sequence(
-            [*self._pictures(len(sample.images)), self._words(sample.instruction), self.state_tokens],
+            prefix,
             ids + self.vocabulary.num_text,
             source,
             counts=self._counts(sample, len(ids)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> MixtureConfig:
         horizon=2,
         seed=4,
     )
+
+
+@pytest.fixture(autouse=True)
+def workers_without_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker would import the main script anew, which is pytest's."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
 def loader(config: MixtureConfig, workers: int = 0, rank: int = 0, ranks: int = 1, **options: Any) -> MixtureLoader:
