@@ -102,7 +102,7 @@ def test_a_manifest_of_a_later_version_is_refused(store: EpisodeStore) -> None:
     tree = json.loads(file.read_text())
     tree["attributes"] = seal(tree["attributes"]["manifest"] | {"version": 99})
     file.write_text(json.dumps(tree))
-    with pytest.raises(StoreError, match="is written as vla-episode 99, this release reads vla-episode 1"):
+    with pytest.raises(StoreError, match="is written as vla-episode 99, this release reads vla-episode 2"):
         EpisodeStore.open(store.path).index()
 
 
