@@ -26,6 +26,7 @@ from vla import cli
 from vla.embodiment import Embodiment
 from vla.errors import ConfigError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
+from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
@@ -56,6 +57,8 @@ class CollectConfig:
     """Which tasks: `tabletop`, or `metaworld`, whose experts act undisturbed."""
     images: bool = True
     """Whether pictures are recorded; `metaworld` is collected without, `tabletop` with them."""
+    image_codec: ImageCodec = ImageCodec.LOSSLESS
+    """How a new store keeps its pictures."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these of them; all if empty."""
     episodes: int = 100
@@ -108,7 +111,7 @@ def collect(config: CollectConfig) -> int:
         StoreError: if `out` holds something else, or labels of another horizon.
     """
     units = _units(config)
-    store = EpisodeStore.open_or_create(config.out, _embodiment(config), _metadata(config))
+    store = EpisodeStore.open_or_create(config.out, _embodiment(config), _metadata(config), config.image_codec)
     store.clean_staging()
     missing = [unit for unit in units if not store.contains(unit.task, unit.seed, source(config.policy))]
     begin = time.monotonic()
