@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vla.commands import main
+from vla.testing import check_corpus
 from vla_datasets.web.shards import ShardCorpus
 from vla_sim.corpus.kinds import KINDS
 from vla_sim.corpus.procedural import ProceduralCorpus
@@ -34,6 +35,10 @@ def test_what_is_read_is_what_was_drawn(generated: Path):
         assert (read[index].question, read[index].answer) == (drawn[index].question, drawn[index].answer)
         assert all(map(np.array_equal, read[index].images, drawn[index].images))
         assert read[index].licence == "CC0-1.0"
+
+
+def test_the_shards_keep_the_contract_of_corpora(generated: Path):
+    check_corpus(ShardCorpus(generated), trials=10)
 
 
 def test_a_run_that_was_stopped_goes_on(generated: Path, capsys: pytest.CaptureFixture[str]):

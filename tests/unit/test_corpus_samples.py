@@ -5,6 +5,7 @@ import pytest
 
 from vla.errors import ConfigError
 from vla.interfaces import TemplateSet
+from vla.testing import check_corpus
 from vla_datasets.web.samples import WebCorpus, WebSample, parse_locations
 from vla_sim.corpus.draws import CHAPTER
 from vla_sim.corpus.kinds import KINDS
@@ -53,6 +54,10 @@ def test_a_sample_is_the_same_in_any_order_and_of_any_count(samples: list[WebSam
     longer = ProceduralCorpus([], 10**6, 0)
     for index in (137, 20, 300, 21):
         assert same(longer[index], samples[index])
+
+
+def test_drawings_and_words_keep_the_contract_of_corpora():
+    check_corpus(ProceduralCorpus(["digits", "arithmetic", "language"], 30, 0))
 
 
 def test_another_seed_gives_other_samples(samples: list[WebSample]):

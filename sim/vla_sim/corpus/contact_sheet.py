@@ -15,8 +15,8 @@ from vla_sim.corpus.procedural import ProceduralCorpus, sample
 EXAMPLES = 3
 """Of each kind."""
 COLUMNS = 6
-_APART = 37
-"""From example to example: numbers in a row show the same pictures."""
+_APART = 5
+"""From example to example, in number: neighbours are often about the same picture."""
 _CELL, _PICTURE, _LINE, _MARGIN = (310, 250), 190, 15, 10
 """Height and width of a cell, height of the picture in it, of a line of text, and what is left free: px."""
 _LETTERS = 36

@@ -73,11 +73,11 @@ class Draw:
         """One of a question's wordings."""
         return wording.ask(self._templates, self.generator, **slots)
 
-    def pictures(self) -> Iterator[TabletopPicture]:
+    def pictures(self, num_chapters: int = NUM_CHAPTERS_TRIED) -> Iterator[TabletopPicture]:
         """Tabletop pictures to look for an answer in: this sample's own, then those of its chapter, then of others."""
         chapter, own = divmod(self._number, CHAPTER)
         yield self._album[self._number]
-        for attempt in range(NUM_CHAPTERS_TRIED):
+        for attempt in range(num_chapters):
             begin = (chapter + attempt * AFAR) * CHAPTER
             window = own // WINDOW * WINDOW
             near = window + self.generator.permutation(WINDOW)

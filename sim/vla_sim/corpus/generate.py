@@ -82,6 +82,8 @@ class Done:
     num_pictures: int
     """Different ones among them."""
     findings: tuple[str, ...]
+    cpu_s: float
+    """Time of a core that it took."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -163,9 +165,10 @@ def _begin_worker() -> None:
 def _write(config: GenerateConfig, number: int) -> Done:
     corpus = _made_once(tuple(config.kind), config.count, config.seed, config.templates)
     watched = _Watched(corpus, _checker(corpus) if config.check else None)
-    per_shard = config.samples_per_shard
+    begin, per_shard = time.process_time(), config.samples_per_shard
     write_shard(watched, config.out, number, per_shard, picture_format=config.pictures, quality=JPEG_QUALITY)
-    return Done(number, watched.num_samples, len(watched.pictures), tuple(watched.findings))
+    cpu_s = time.process_time() - begin
+    return Done(number, watched.num_samples, len(watched.pictures), tuple(watched.findings), cpu_s)
 
 
 @functools.cache
@@ -229,5 +232,6 @@ def _summarise(config: GenerateConfig, done: Sequence[Done], seconds: float) -> 
         print(f"nothing to draw: every shard is in {config.out}")
         return 0
     rates = f"{num_samples / seconds:.0f} a second, {num_pictures / seconds:.0f} different pictures a second"
+    rates += f"; {num_samples / sum(result.cpu_s for result in done):.0f} for each second of a core"
     print(f"{num_samples} samples in {seconds:.0f} s ({rates}) in {config.out}")
     return 1 if findings else 0

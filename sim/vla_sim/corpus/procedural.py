@@ -18,6 +18,8 @@ class ProceduralCorpus:
 
     Neither how many there are nor in which order they are asked for changes any of them. Neighbours share pictures, so
     that going through in order is several times as fast.
+
+    Tables are rendered by one thread of a process (see `vla_sim.worlds.rendering`): loaders read shards instead.
     """
 
     def __init__(

@@ -105,6 +105,12 @@ class TabletopPicture:
         """Of everything on the table, hidden things too."""
         return frozenset(sight.name for sight in self.sights)
 
+    @property
+    def shows_gripper(self) -> bool:
+        """Whether the point between the fingertips lies within the picture."""
+        height, width, _ = self.image.shape
+        return 0 <= self.tcp_pixel[0] < width and 0 <= self.tcp_pixel[1] < height
+
     def sight(self, name: str) -> Sight:
         """The thing of a name."""
         return next(sight for sight in self.sights if sight.name == name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vla_sim.corpus.concepts import CATEGORIES, NUMBERS
 from vla_sim.corpus.drawings import Drawing, Drawn, Item, Sheet, draw_items
-from vla_sim.corpus.draws import Draft, Draw, drawn_draft, tabletop_draft
+from vla_sim.corpus.draws import NUM_CHAPTERS_TRIED, Draft, Draw, drawn_draft, tabletop_draft
 from vla_sim.corpus.items import any_items, different_colours
 from vla_sim.corpus.kinds.arithmetic import RESULTS, summands, tiles_with
 from vla_sim.corpus.kinds.categories import one_of_each
@@ -59,10 +59,10 @@ def _box_table(draw: Draw) -> Draft | None:
 
 def _on_table(draw: Draw, wording: Wording) -> Draft | None:
     colour, kind = draw.cycle(list(COLOURS)), draw.one_of(KINDS)
-    for wanted in ((colour, kind), (colour, None)):
-        for picture in draw.pictures():
+    for kinds, num_chapters in (((kind,), 1), (KINDS, NUM_CHAPTERS_TRIED)):
+        for picture in draw.pictures(num_chapters):
             able = [s for s in picture.clear if s.is_whole or wording is POINT]
-            fitting = [s for s in able if s.colour == wanted[0] and wanted[1] in (None, s.kind)]
+            fitting = [s for s in able if s.colour == colour and s.kind in kinds]
             if fitting:
                 sight = draw.one_of(fitting)
                 slots = {"thing": sight.name}

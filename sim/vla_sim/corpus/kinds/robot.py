@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from vla_sim.corpus.draws import Draft, Draw, tabletop_draft
+from vla_sim.corpus.draws import NUM_CHAPTERS_TRIED, Draft, Draw, tabletop_draft
 from vla_sim.corpus.kinds.vqa import YES_NO
+from vla_sim.corpus.still_tables import KINDS
 from vla_sim.corpus.tabletop_pictures import CLEAR_PIXELS, TabletopPicture
 from vla_sim.corpus.wordings import Wording
-from vla_sim.worlds.scene import Kind
 
 DONE = Wording(
     "task_done",
@@ -52,9 +54,16 @@ def make(draw: Draw) -> Draft | None:
     return draw.cycle((_done, _next, _held, _open, _nearest))(draw)
 
 
+def _pictures(draw: Draw, num_chapters: int = NUM_CHAPTERS_TRIED) -> Iterator[TabletopPicture]:
+    """Those that show the gripper, and what it holds."""
+    for picture in draw.pictures(num_chapters):
+        if picture.shows_gripper and (not picture.held or picture.sight(picture.held).pixels >= CLEAR_PIXELS):
+            yield picture
+
+
 def _done(draw: Draw) -> Draft | None:
     wanted = draw.cycle(YES_NO)
-    for picture in draw.pictures():
+    for picture in _pictures(draw):
         attempt = picture.attempt
         if attempt is not None and picture.is_done is (wanted == "yes") and _shows(picture, attempt.names):
             return _about_task(draw, DONE, picture, wanted)
@@ -74,7 +83,7 @@ def _about_task(draw: Draw, wording: Wording, picture: TabletopPicture, answer: 
 
 def _next(draw: Draw) -> Draft | None:
     wanted = draw.cycle(("go", "carry", "nothing"))
-    for picture in draw.pictures():
+    for picture in _pictures(draw):
         step = next_step(picture)
         if step is not None and step[0] == wanted:
             return _about_task(draw, NEXT, picture, step[1])
@@ -110,7 +119,7 @@ def _is_near(picture: TabletopPicture, block: str, place: str) -> bool:
 
 def _held(draw: Draw) -> Draft | None:
     is_something = draw.cycle((True, False))
-    for picture in draw.pictures():
+    for picture in _pictures(draw):
         if is_something and picture.held:
             return tabletop_draft(HELD, {}, draw.ask(HELD), f"the {picture.held}", picture)
         if not is_something and not picture.held and _is_free(picture):
@@ -125,7 +134,7 @@ def _is_free(picture: TabletopPicture) -> bool:
 
 def _open(draw: Draw) -> Draft | None:
     wanted = draw.cycle(YES_NO)
-    for picture in draw.pictures():
+    for picture in _pictures(draw):
         is_open, is_closed = picture.opening_m > OPEN_M, picture.opening_m < CLOSED_M
         if is_open if wanted == "yes" else is_closed:
             return tabletop_draft(OPEN, {}, draw.ask(OPEN), wanted, picture)
@@ -133,11 +142,12 @@ def _open(draw: Draw) -> Draft | None:
 
 
 def _nearest(draw: Draw) -> Draft | None:
-    wanted = draw.cycle((Kind.BLOCK, Kind.PAD, Kind.BOWL, Kind.BUTTON))
-    for picture in draw.pictures():
-        name = _nearest_of(picture)
-        if name and picture.sight(name).kind is wanted and picture.sight(name).is_clear:
-            return tabletop_draft(NEAREST, {}, draw.ask(NEAREST), f"the {name}", picture)
+    # Few are nearest to a pad or a bowl: where the chapter has none that is wanted, any will do.
+    for kinds, num_chapters in (((draw.cycle(KINDS),), 1), (KINDS, NUM_CHAPTERS_TRIED)):
+        for picture in _pictures(draw, num_chapters):
+            name = _nearest_of(picture)
+            if name and picture.sight(name).kind in kinds and picture.sight(name).is_clear:
+                return tabletop_draft(NEAREST, {}, draw.ask(NEAREST), f"the {name}", picture)
     return None
 
 
