@@ -61,7 +61,7 @@ class SampleSequences:
 
     def _web(self, sample: WebSample, source: int, name: str) -> TokenSequence:
         answer = np.append(self._words(sample.answer), self.end_id)
-        prefix = [*self._pictures(len(sample.images)), self._words(sample.question)]
+        prefix: list[np.ndarray | int] = [*self._pictures(len(sample.images)), self._words(sample.question)]
         return token_sequence(prefix, answer, source, name=name, sample=sample)
 
     def _pictures(self, num: int) -> list[int]:
