@@ -17,7 +17,7 @@ from vla.embodiment import CameraSpec
 from vla.interfaces import Observation
 from vla.testing import SMALL_EMBODIMENT
 from vla_datasets.image_codecs import ImageCodec
-from vla_datasets.recording import EpisodeHead
+from vla_datasets.recording import EpisodeHead, EpisodeWriter
 from vla_datasets.store import EpisodeStore
 from vla_robot_io.episode_recorder import EpisodeRecorder
 
@@ -58,7 +58,7 @@ def _ring() -> list[dict[str, np.ndarray]]:
 
 def _loop(ring: list[dict[str, np.ndarray]], store: EpisodeStore | None) -> dict[str, float]:
     head = EpisodeHead("reach", 0, "teleoperation", "reach", "CC0-1.0")
-    recorder = EpisodeRecorder(store, head, max_waiting=32) if store is not None else None
+    recorder = EpisodeRecorder(EpisodeWriter(store, head), max_waiting=32) if store is not None else None
     state, action = np.zeros(BODY.state_dim, np.float32), np.zeros(BODY.action_dim, np.float32)
     offers, lateness = [], []
     begin = time.monotonic()

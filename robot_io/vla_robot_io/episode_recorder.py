@@ -13,16 +13,38 @@ import dataclasses
 import queue
 import threading
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 
 from vla.errors import ConfigError, StoreError
 from vla.interfaces import Observation
-from vla_datasets.recording import EpisodeHead, EpisodeWriter
-from vla_datasets.store import EpisodeStore
 
 DROPPED = "dropped"
+
+
+@runtime_checkable
+class StepWriter(Protocol):
+    """What writes an episode step by step, and may take its time: `vla_datasets.recording.EpisodeWriter`."""
+
+    @property
+    def num_steps(self) -> int: ...
+
+    def add(
+        self,
+        observation: Observation,
+        action: Float32[np.ndarray, " action_dim"],
+        labels: Mapping[str, np.ndarray] | None = None,
+    ) -> None: ...
+
+    def commit(self, *, success: bool) -> str:
+        """Keep the episode; its id."""
+        ...
+
+    def close(self) -> None:
+        """Discard the episode, unless it was committed."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,18 +70,16 @@ class _Step:
 class EpisodeRecorder:
     """Records one episode; `offer` is called by the control loop, `finish` after it."""
 
-    def __init__(self, store: EpisodeStore, head: EpisodeHead, *, max_waiting: int = 32) -> None:
+    def __init__(self, writer: StepWriter, *, max_waiting: int = 32) -> None:
         """Begin.
 
         Args:
+            writer: is closed by `finish`.
             max_waiting: steps that may wait to be written: what a stall of the disk may cost in memory.
-
-        Raises:
-            StoreError: if the store has this episode already.
         """
         if max_waiting < 1:
             raise ConfigError(f"max_waiting is at least 1, got {max_waiting}")
-        self._writer = EpisodeWriter(store, head)
+        self._writer = writer
         self._waiting: queue.Queue[_Step | None] = queue.Queue(max_waiting)
         self._dropped = self._dropped_since = self._most_waiting = 0
         self._error: Exception | None = None

@@ -31,7 +31,7 @@ def seen(step: int) -> Observation:
 
 
 def test_every_step_that_was_taken_is_in_the_store(store: EpisodeStore) -> None:
-    recorder = EpisodeRecorder(store, HEAD, max_waiting=64)
+    recorder = EpisodeRecorder(EpisodeWriter(store, HEAD), max_waiting=64)
     assert all(recorder.offer(seen(step), EPISODE.actions[step]) for step in range(12))
     recorded = recorder.finish(success=True)
     assert (recorded.num_steps, recorded.dropped) == (12, 0)
@@ -50,7 +50,7 @@ def test_a_full_queue_drops_counts_and_marks(store: EpisodeStore, monkeypatch: p
         add(writer, *step)  # type: ignore[arg-type]
 
     monkeypatch.setattr(EpisodeWriter, "add", add_when_the_disk_is_back)
-    recorder = EpisodeRecorder(store, HEAD, max_waiting=2)
+    recorder = EpisodeRecorder(EpisodeWriter(store, HEAD), max_waiting=2)
     assert recorder.offer(seen(0), EPISODE.actions[0])
     assert stuck.wait(10.0)
     begin = time.monotonic()
@@ -67,14 +67,14 @@ def test_a_full_queue_drops_counts_and_marks(store: EpisodeStore, monkeypatch: p
 
 
 def test_a_discarded_episode_leaves_nothing(store: EpisodeStore) -> None:
-    recorder = EpisodeRecorder(store, HEAD)
+    recorder = EpisodeRecorder(EpisodeWriter(store, HEAD))
     recorder.offer(seen(0), EPISODE.actions[0])
     assert recorder.finish(success=None).episode is None
     assert (len(store), store.uncommitted()) == (0, [])
 
 
 def test_what_cannot_be_written_is_told_at_the_end_and_not_in_the_loop(store: EpisodeStore) -> None:
-    recorder = EpisodeRecorder(store, HEAD)
+    recorder = EpisodeRecorder(EpisodeWriter(store, HEAD))
     assert recorder.offer(Observation({}, EPISODE.proprioception[0], "", 0.0, frozenset()), EPISODE.actions[0])
     assert recorder.offer(seen(1), EPISODE.actions[1])
     with pytest.raises(ObservationError, match="lacks camera"):
@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_at_the_end(store: EpisodeStore, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(EpisodeWriter, "add", full)
-    recorder = EpisodeRecorder(store, HEAD)
+    recorder = EpisodeRecorder(EpisodeWriter(store, HEAD))
     assert recorder.offer(seen(0), EPISODE.actions[0])
     with pytest.raises(StoreError, match="No space left"):
         recorder.finish(success=True)
