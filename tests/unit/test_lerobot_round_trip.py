@@ -209,3 +209,12 @@ def test_a_draft_and_its_review_import_without_our_sidecar(exported: Path, tmp_p
     assert {row.task for row in store.index()} == {"do 0", "do 1"}
     assert commands.main([*arguments, f"out={tmp_path / 'back'}", "name=theirs"]) == 0
     assert len(EpisodeStore.open(tmp_path / "back")) == 4
+
+
+def test_films_of_av1_come_back(tmp_path: Path) -> None:
+    embodiment = dataclasses.replace(SMOOTH, cameras=(CameraSpec("scene", 64, 96),))
+    _store(tmp_path / "store", [make_episode(embodiment, steps=5, seed=seed) for seed in range(2)])
+    assert _export(tmp_path / "store", tmp_path / "out", "pictures=video", "codec=av1") == 0
+    assert [raw.images["observation.images.scene"].shape for raw in open_source(tmp_path / "out")] == [
+        (5, 64, 96, 3)
+    ] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,8 @@ class Section:
         if default is not None and key not in self._tree:
             return default
         value = self.value(key)
+        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+            value = float(value)  # YAML 1.1 takes 1e-3 for a text.
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ConfigError(f"{self._name(key)}: expected a finite number, got {value!r}")
         return float(value)

@@ -58,6 +58,8 @@ class VideoStream:
         if not self._container.streams.video:
             raise DataError(f"{self._path} has no pictures")
         stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise DataError(f"{self._path} is compressed by nothing that is known")
         stream.thread_type = "AUTO"
         self._require_size(stream.height, stream.width)
         if first:
