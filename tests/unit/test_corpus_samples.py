@@ -1,4 +1,5 @@
 import collections
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,11 +122,12 @@ def test_refusals_name_what_is_asked_for_and_missing(samples: list[WebSample]):
         missing = refusal.answer.removeprefix("there is no ")
         assert refusal.answer.startswith("there is no ")
         colour, kind = missing.split()
+        facts: Any = refusal.facts
         said = refusal.question.replace("cube", "block").replace("switch", "button")
         assert f"{colour} {kind}" in said
-        for picture in refusal.facts.get("pictures", []):
+        for picture in facts.get("pictures", []):
             assert missing not in picture["things"]
-        for drawing in refusal.facts.get("drawings", []):
+        for drawing in facts.get("drawings", []):
             assert (colour, kind) not in [(item["colour"], item["name"]) for item in drawing]
 
 

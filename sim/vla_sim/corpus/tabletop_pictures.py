@@ -21,7 +21,7 @@ from vla_sim.corpus.studio_world import Look, StudioWorld
 from vla_sim.demonstrations import Disturbance, NoiseConfig
 from vla_sim.environment import Attempt
 from vla_sim.tasks import SUITES, TASKS, motions
-from vla_sim.worlds.scene import Kind, Scene
+from vla_sim.worlds.scene import BLOCK_SIZE_M, Kind, Scene
 
 WINDOW = 16
 MOMENTS = 8
@@ -29,6 +29,8 @@ CLEAR_SHARE, CLEAR_PIXELS = 0.55, 12
 """From these on a thing is seen clearly; below them, and not quite hidden, nothing is asked about it."""
 _EDGE_PX, _EDGE_SHARE = 1.0, 0.008
 """How far what is seen may stay within a thing's outline: px, and a share of the picture's height."""
+_GRIPPING_M = BLOCK_SIZE_M - 0.0005
+"""Fingers that press on a block are nearer to each other than it is wide."""
 _STEPS_AFTER = 3
 """Steps that a demonstration goes on after its task is done."""
 _KEPT_WINDOWS = 10
@@ -104,6 +106,11 @@ class TabletopPicture:
     def names(self) -> frozenset[str]:
         """Of everything on the table, hidden things too."""
         return frozenset(sight.name for sight in self.sights)
+
+    @property
+    def is_grip_certain(self) -> bool:
+        """Whether the fingers do not just begin to close on a block, or let it go."""
+        return not self.held or self.opening_m < _GRIPPING_M
 
     @property
     def shows_gripper(self) -> bool:

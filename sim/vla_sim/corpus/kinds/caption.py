@@ -29,7 +29,7 @@ def make(draw: Draw) -> Draft | None:
 
 def _table(draw: Draw) -> Draft | None:
     for picture in draw.pictures():
-        if picture.is_plain and picture.clear:
+        if picture.is_plain and picture.is_grip_certain and picture.clear:
             return tabletop_draft(TABLE, {}, draw.ask(TABLE), _sentence(picture), picture)
     return None
 

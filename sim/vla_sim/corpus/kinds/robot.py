@@ -57,7 +57,8 @@ def make(draw: Draw) -> Draft | None:
 def _pictures(draw: Draw, num_chapters: int = NUM_CHAPTERS_TRIED) -> Iterator[TabletopPicture]:
     """Those that show the gripper, and what it holds."""
     for picture in draw.pictures(num_chapters):
-        if picture.shows_gripper and (not picture.held or picture.sight(picture.held).pixels >= CLEAR_PIXELS):
+        is_seen = not picture.held or picture.sight(picture.held).pixels >= CLEAR_PIXELS
+        if picture.shows_gripper and picture.is_grip_certain and is_seen:
             yield picture
 
 
