@@ -30,7 +30,7 @@ frame: base
 rotation: none
 gripper: none
 action:
-  - {{name: a, from: action, source_unit: "{unit}", unit: "{si}", low: -1e6, high: 1e6, scale: {scale}, offset: {offset}}}
+  - {{name: a, from: action, source_unit: "{unit}", unit: "{si}", low: -9, high: 9, scale: {scale}, offset: {offset}}}
 proprioception: []
 cameras: []
 instruction: {{text: wait}}
@@ -49,6 +49,11 @@ def test_a_field_is_scale_times_factor_times_source_plus_offset(unit: str, scale
     assert mapping.action == (
         FieldSource(mapping.embodiment.action[0], Reference("action"), UNITS[unit].factor, scale, offset),
     )
+
+
+def test_a_number_with_an_exponent_is_a_number() -> None:
+    mapping = parse_mapping(ONE_FIELD.format(unit="m", si="m", scale="1e-3", offset=0))
+    assert mapping.action[0].scale == 0.001
 
 
 def test_a_full_turn_is_360_degrees() -> None:
