@@ -185,7 +185,7 @@ class Films:
 
     def append(self, images: np.ndarray) -> dict[str, Any]:
         """Write an episode; where it lies."""
-        if self._writer is None or self._writer.num_bytes() > layout.VIDEO_FILE_MB * MEGABYTE:
+        if self._writer is None or self._writer.num_bytes > layout.VIDEO_FILE_MB * MEGABYTE:
             self._begin()
         assert self._writer is not None
         first = self._writer.append(images)

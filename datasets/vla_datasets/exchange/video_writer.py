@@ -53,7 +53,7 @@ class VideoSettings:
         own = {
             # Without B-frames and scene cuts: pictures in order, key frames where we put them.
             VideoCodec.H264: {"preset": "medium", "bf": "0", "x264-params": "scenecut=0"},
-            VideoCodec.AV1: {"preset": "10", "svtav1-params": "scd=0"},
+            VideoCodec.AV1: {"preset": "8", "svtav1-params": "scd=0"},
         }
         return {"crf": str(self.quality), "g": str(GROUP_OF_PICTURES)} | own[self.codec]
 
@@ -74,6 +74,8 @@ class VideoWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.num_frames = 0
+        self.num_bytes = 0
+        """Written so far; what the encoder still holds comes later."""
         self._fps = fps
         self._container: Any = av.open(str(path), "w", format="mp4")
         try:
@@ -97,10 +99,6 @@ class VideoWriter:
         self.num_frames += len(images)
         return first
 
-    def num_bytes(self) -> int:
-        """On disk so far; what the encoder still holds comes later."""
-        return self.path.stat().st_size
-
     def close(self) -> None:
         """Write what the encoder still holds, and the file's index."""
         self._mux(None)
@@ -109,3 +107,4 @@ class VideoWriter:
     def _mux(self, frame: Any) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
+            self.num_bytes += packet.size
