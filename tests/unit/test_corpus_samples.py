@@ -8,10 +8,11 @@ from vla.errors import ConfigError
 from vla.interfaces import TemplateSet
 from vla.testing import check_corpus
 from vla_datasets.web.samples import WebCorpus, WebSample, parse_locations
+from vla_sim.corpus.drawings import MIN_SIDE, Sheet, scatter
 from vla_sim.corpus.draws import CHAPTER
 from vla_sim.corpus.kinds import KINDS
 from vla_sim.corpus.procedural import ProceduralCorpus, sample
-from vla_sim.corpus.tabletop_pictures import Album
+from vla_sim.corpus.tabletop_pictures import MOMENTS, WINDOW, Album
 from vla_sim.demonstrations import LICENCE
 
 NUMBER = 60
@@ -182,3 +183,20 @@ def test_pictures_are_drawn_once_for_all_kinds():
 def test_bad_input_is_refused_by_name(kinds: list[str], count: int, seed: int, message: str):
     with pytest.raises(ConfigError, match=message):
         ProceduralCorpus(kinds, count, seed)
+
+
+def test_a_demonstration_with_fewer_steps_than_moments_is_seen_too():
+    album = Album(21)
+    states = [album[2 * WINDOW + place].state for place in range(1, WINDOW, 2)]
+    assert len({state.tobytes() for state in states}) < MOMENTS
+
+
+def test_drawings_hold_as_many_items_as_fit():
+    generator = np.random.default_rng(0)
+    sheet = Sheet(96, 120, (240, 240, 240))
+    for number in (1, 6, 9, 12):
+        places = scatter(generator, sheet, [MIN_SIDE] * number)
+        assert len(places) == number
+        assert all(p.row + p.side <= sheet.height and p.column + p.side <= sheet.width for p in places)
+    with pytest.raises(RuntimeError, match="no room for 13 pictograms on 96 x 120 px"):
+        scatter(generator, sheet, [MIN_SIDE] * 13)

@@ -34,6 +34,7 @@ SIZES = ((96, 120), (128, 128), (128, 160), (224, 224))
 MIN_SIDE, MIN_DIGIT_SIDE, MIN_TILE_SIDE = 24, 30, 42
 """Of a pictogram, a digit, a tile with a digit, px: smaller ones cannot be told apart."""
 _GAP = 3
+_NUM_TRIES = 200
 _COVERED = 128
 
 
@@ -133,7 +134,7 @@ def least_side(item: Item) -> int:
 
 
 def scatter(generator: np.random.Generator, sheet: Sheet, least: Sequence[int]) -> list[Place]:
-    """Squares that do not touch, of different sizes.
+    """Squares that do not touch, of different sizes; side by side where chance finds no room.
 
     Args:
         least: the least side of each, px.
@@ -141,7 +142,7 @@ def scatter(generator: np.random.Generator, sheet: Sheet, least: Sequence[int]) 
     Raises:
         RuntimeError: if there is no room.
     """
-    for _ in range(200):
+    for _ in range(_NUM_TRIES):
         places: list[Place] = []
         largest = int(min(sheet.height, sheet.width) / (1.1 + 0.67 * math.sqrt(len(least))))
         for _ in range(60):
@@ -153,7 +154,17 @@ def scatter(generator: np.random.Generator, sheet: Sheet, least: Sequence[int]) 
             column = int(generator.integers(_GAP, sheet.width - side - _GAP))
             if all(_apart(Place(row, column, side), place) for place in places):
                 places.append(Place(row, column, side))
-    raise RuntimeError(f"found no room for {len(least)} pictograms on {sheet.height} x {sheet.width} px")
+    return _side_by_side(sheet, least)
+
+
+def _side_by_side(sheet: Sheet, least: Sequence[int]) -> list[Place]:
+    """Squares of one size in rows."""
+    side = max(least)
+    per_row = (sheet.width - _GAP) // (side + _GAP)
+    if _GAP + -(-len(least) // max(1, per_row)) * (side + _GAP) > sheet.height or per_row < 1:
+        raise RuntimeError(f"there is no room for {len(least)} pictograms on {sheet.height} x {sheet.width} px")
+    pitch = side + _GAP
+    return [Place(_GAP + i // per_row * pitch, _GAP + i % per_row * pitch, side) for i in range(len(least))]
 
 
 def _apart(one: Place, other: Place) -> bool:

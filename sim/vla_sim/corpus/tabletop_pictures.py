@@ -202,9 +202,9 @@ def _demonstrate(world: StudioWorld, seed: int, window: int) -> _Demonstration:
         world.step(disturb(task.expert(world, names)))
         states.append(world.save())
         after += after > 0 or task.success(world, names)
-    # One moment of each eighth, and the end: where tasks are done.
+    # One moment of each eighth, and the end: where tasks are done. A short one is seen twice in some.
     edges = np.linspace(0, len(states), MOMENTS + 1).astype(int)
-    chosen = [int(generator.integers(low, high)) for low, high in itertools.pairwise(edges)]
+    chosen = [int(generator.integers(low, max(high, low + 1))) for low, high in itertools.pairwise(edges)]
     return _Demonstration(attempt, Look.draw(generator), [states[i] for i in (*chosen[:-1], len(states) - 1)])
 
 
