@@ -15,6 +15,9 @@ from typing import Any
 from vla.errors import ConfigError, DataError
 from vla_policies.packing import Overlong, PackingConfig, TokenSequence
 
+MAX_DROPPED_IN_A_ROW = 10_000
+"""So many samples without one that fits, and nothing will ever fit."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -76,6 +79,7 @@ class RowFilling:
         self.config = config
         self.counts = FillCounts()
         self._open: list[list[Entry]] = []
+        self._dropped_in_a_row = 0
 
     @property
     def open_rows(self) -> list[list[Entry]]:
@@ -124,6 +128,7 @@ class RowFilling:
 
     def _is_dropped(self, sequence: TokenSequence) -> bool:
         if len(sequence) <= self.config.row_tokens:
+            self._dropped_in_a_row = 0
             return False
         if self.config.overlong is Overlong.REFUSE:
             raise DataError(
@@ -131,6 +136,12 @@ class RowFilling:
                 "rows more tokens (row_tokens=), or leave such samples out (overlong=drop), which is counted"
             )
         _add(self.counts.dropped, sequence.source, 1)
+        self._dropped_in_a_row += 1
+        if self._dropped_in_a_row >= MAX_DROPPED_IN_A_ROW:
+            raise DataError(
+                f"{self._dropped_in_a_row} samples in a row have more than the {self.config.row_tokens} tokens of a row, "
+                f"the last, {sequence.name or 'a sequence'}, {len(sequence)}: give rows more tokens (row_tokens=)"
+            )
         return True
 
 

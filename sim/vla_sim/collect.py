@@ -57,8 +57,8 @@ class CollectConfig:
     """Which tasks: `tabletop`, or `metaworld`, whose experts act undisturbed."""
     images: bool = True
     """Whether pictures are recorded; `metaworld` is collected without, `tabletop` with them."""
-    image_codec: ImageCodec = ImageCodec.LOSSLESS
-    """How a new store keeps its pictures."""
+    image_codec: ImageCodec | None = None
+    """How the store keeps pictures; a store that is there keeps its own, a new one is lossless if none is given."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these of them; all if empty."""
     episodes: int = 100

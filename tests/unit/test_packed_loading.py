@@ -22,6 +22,7 @@ from vla_datasets.store_frames import RobotSample
 from vla_datasets.web.samples import WebSample
 from vla_policies.packed_loading import PackedLoader
 from vla_policies.packing import EMBEDDED, Overlong, PackedRows, PackingConfig, TokenSequence, token_sequence
+from vla_policies.row_filling import MAX_DROPPED_IN_A_ROW, Entry, RowFilling
 from vla_policies.sequences import SampleSequences
 
 
@@ -151,3 +152,11 @@ def test_rows_move_to_a_device() -> None:
     moved = rows.to("cpu")
     assert torch.equal(moved.tokens, rows.tokens)
     assert moved.sequences is rows.sequences
+
+
+def test_a_stream_in_which_nothing_fits_is_an_error_and_not_an_endless_search() -> None:
+    filling = RowFilling(PackingConfig(row_tokens=2, overlong=Overlong.DROP))
+    entry = Entry(0, token_sequence([1], np.arange(2), 0, name="the sample"))
+    with pytest.raises(DataError, match=r"samples in a row have more than the 2 tokens of a row"):
+        for _ in range(MAX_DROPPED_IN_A_ROW):
+            filling.add(entry)

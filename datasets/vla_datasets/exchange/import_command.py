@@ -27,6 +27,7 @@ from vla_datasets.exchange.mapping_draft import draft
 from vla_datasets.exchange.mapping_file import PLACEHOLDER, load_mapping
 from vla_datasets.exchange.raw_episode import RawEpisode, SourceReader
 from vla_datasets.exchange.source_formats import SourceFormat, open_source
+from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
 
 
@@ -45,6 +46,9 @@ class ImportConfig:
     """The mapping's file. An export of ours needs none."""
     out: str = ""
     """The episode store to append to; made if it is absent."""
+    image_codec: ImageCodec | None = None
+    """How the store keeps pictures: `lossless`, `jpeg` or `video`; a store that is there keeps its own, a new one is
+    lossless if none is given. Films of others are best kept as `video`."""
     draft: bool = False
     """Whether to write a first draft of the mapping to embodiment=, and import nothing."""
     name: str = ""
@@ -90,7 +94,7 @@ def import_data(config: ImportConfig) -> int:
     if not config.out:
         raise ConfigError("'vla data import' needs out=<store>: the episode store to append to")
     plan = _plan(config)
-    store = EpisodeStore.open_or_create(config.out, plan.embodiment, plan.metadata)
+    store = EpisodeStore.open_or_create(config.out, plan.embodiment, plan.metadata, config.image_codec)
     present = {(row.seed, row.source) for row in store.index()}
     added = 0
     episodes = _remaining(reader, plan, present)
