@@ -139,8 +139,8 @@ class RowFilling:
         self._dropped_in_a_row += 1
         if self._dropped_in_a_row >= MAX_DROPPED_IN_A_ROW:
             raise DataError(
-                f"{self._dropped_in_a_row} samples in a row have more than the {self.config.row_tokens} tokens of a row, "
-                f"the last, {sequence.name or 'a sequence'}, {len(sequence)}: give rows more tokens (row_tokens=)"
+                f"{self._dropped_in_a_row} samples in a row have more than the {self.config.row_tokens} tokens of a "
+                f"row, the last, {sequence.name or 'a sequence'}, {len(sequence)}: give rows more (row_tokens=)"
             )
         return True
 

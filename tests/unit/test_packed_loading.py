@@ -157,6 +157,7 @@ def test_rows_move_to_a_device() -> None:
 def test_a_stream_in_which_nothing_fits_is_an_error_and_not_an_endless_search() -> None:
     filling = RowFilling(PackingConfig(row_tokens=2, overlong=Overlong.DROP))
     entry = Entry(0, token_sequence([1], np.arange(2), 0, name="the sample"))
+    for _ in range(MAX_DROPPED_IN_A_ROW - 1):
+        assert filling.add(entry) == []
     with pytest.raises(DataError, match=r"samples in a row have more than the 2 tokens of a row"):
-        for _ in range(MAX_DROPPED_IN_A_ROW):
-            filling.add(entry)
+        filling.add(entry)
