@@ -224,7 +224,8 @@ def _rows_of(episode: Episode) -> dict[str, np.ndarray]:
 
 
 def _write_numbers(group: zarr.Group, rows: Mapping[str, np.ndarray]) -> None:
-    columns, start = {}, 0
+    columns: dict[str, Any] = {}
+    start = 0
     for name, values in rows.items():
         stop = start + math.prod(values.shape[1:])
         columns[name] = {"start": start, "stop": stop, "shape": list(values.shape[1:]), "dtype": values.dtype.name}

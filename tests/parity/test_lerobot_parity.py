@@ -115,7 +115,8 @@ def test_what_lerobot_writes_is_read(tmp_path: Path, use_videos: bool) -> None:
         "observation.pose": {"dtype": "float64", "shape": (2, 3), "names": None},
         "observation.images.top": camera,
     }
-    written = DATASETS.LeRobotDataset.create("local/test", 10, features, root=tmp_path / "theirs", use_videos=use_videos)
+    create = DATASETS.LeRobotDataset.create
+    written = create("local/test", 10, features, root=tmp_path / "theirs", use_videos=use_videos)
     random = np.random.default_rng(0)
     episodes = []
     for episode in range(3):
