@@ -1,0 +1,126 @@
+"""`vla compare`: which of two evaluated policies is better; a table, and compare.json and compare.html if asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from omegaconf import MISSING
+from rich.console import Console
+from rich.table import Table
+
+from vla import cli
+from vla.errors import ConfigError
+from vla.files import write_atomically
+from vla_sim.comparison import compare, read_report
+
+TEMPLATE = "compare_template.html"
+
+
+@dataclasses.dataclass
+class CompareConfig:
+    """Compare two reports of `vla eval`, episode by episode: difference, interval and p-value.
+
+    Example: vla compare a=out/eval b=out/other out=out/compare
+    """
+
+    a: Path = MISSING
+    """Folder of a report, or its report.json."""
+    b: Path = MISSING
+    """Of the other; the difference is a less b."""
+    only_shared: bool = False
+    """Whether to leave out episodes that one report alone has, instead of refusing."""
+    out: Path | None = None
+    """Folder for compare.json and compare.html; nothing is written if not given."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run `vla compare`."""
+    return cli.run("compare", CompareConfig, run, arguments)
+
+
+def run(config: CompareConfig) -> int:
+    """Compare, write, print; 0, whoever is better.
+
+    Raises:
+        ConfigError, DataError: if a report cannot be read, or the two are not of the same episodes.
+    """
+    if config.out is not None and config.out.exists() and not config.out.is_dir():
+        raise ConfigError(f"out={config.out} is a file: name the folder to write into")
+    tree = compare(read_report(config.a), read_report(config.b), only_shared=config.only_shared)
+    tree["config"] = cli.resolved(config)
+    print_table(tree)
+    if config.out is not None:
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(config.out / "compare.html", comparison_page(tree))
+        write_atomically(config.out / "compare.json", json.dumps(tree, indent=1, allow_nan=False) + "\n")
+        print(f"comparison: {config.out / 'compare.html'}")
+    return 0
+
+
+def comparison_page(tree: Mapping[str, Any]) -> str:
+    """One HTML page that needs no other file."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters.update(percent=_percent, points=_points, p=_p, words=lambda name: name.replace("_", " "))
+    template = environment.from_string((resources.files("vla_sim") / TEMPLATE).read_text(encoding="utf-8"))
+    return template.render(
+        tree=tree, verdict=verdict(tree), details=json.dumps({name: tree[name] for name in ("a", "b")}, indent=2)
+    )
+
+
+def verdict(tree: Mapping[str, Any]) -> str:
+    """What the numbers say, in a sentence."""
+    line = tree["overall"]
+    if line["p"] >= 0.05:
+        return f"No difference is shown: {_points(line['difference'])} points, p = {_p(line['p'])}."
+    better, other = ("a", "b") if line["difference"] > 0 else ("b", "a")
+    return f"{better} is better than {other} by {100 * abs(line['difference']):.1f} points, p = {_p(line['p'])}."
+
+
+def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print both rates, the difference with its interval, and the p-value, by task and overall."""
+    console = console or Console()
+    table = Table(title=f"a: {tree['a']['policy']}, b: {tree['b']['policy']}, on {tree['suite']}")
+    table.add_column("task")
+    for header in ("n", "a", "b", "a - b, points", "95 %", "only a", "only b", "p"):
+        table.add_column(header, justify="right")
+    for name, line in tree["tasks"].items():
+        table.add_row(*_row(name, line))
+    table.add_section()
+    table.add_row(*_row("all", tree["overall"]), style="bold")
+    console.print(table)
+    for name, (a, b) in tree["differs_in"].items():
+        console.print(f"{name}: {a} in a, {b} in b", markup=False, highlight=False)
+    if tree["a"]["errors"] or tree["b"]["errors"]:
+        console.print(f"ended in errors, counted as no success: {tree['a']['errors']} of a, {tree['b']['errors']} of b")
+    if any(tree["left_out"].values()):
+        console.print(f"left out, without a partner: {tree['left_out']['a']} of a, {tree['left_out']['b']} of b")
+    console.print(verdict(tree))
+
+
+def _row(name: str, line: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = f"{_points(line['low'])} to {_points(line['high'])}"
+    rates = (_with_interval(line["a"]), _with_interval(line["b"]))
+    counts = (str(line["only_a"]), str(line["only_b"]))
+    return name, str(line["n"]), *rates, _points(line["difference"]), interval, *counts, _p(line["p"])
+
+
+def _with_interval(share: Mapping[str, int | float]) -> str:
+    return f"{_percent(share['success'])} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else f"{p:.1e}"
