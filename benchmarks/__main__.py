@@ -18,13 +18,14 @@ BENCHMARKS = {
     "decode": "benchmarks.decode",
     "kills": "benchmarks.kills",
     "loading": "benchmarks.loading",
+    "mixture": "benchmarks.mixture",
     "reading": "benchmarks.reading",
     "recording": "benchmarks.recording",
     "rendering": "benchmarks.rendering",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
-NOT_COMPARISONS = ("corruption", "kills", "loading", "recording", "tokens", "totality")
+NOT_COMPARISONS = ("corruption", "kills", "loading", "mixture", "recording", "tokens", "totality")
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 

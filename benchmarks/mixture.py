@@ -1,7 +1,5 @@
 """A plausible mixture: what its weights realise, how full its rows are, and how fast it is read and resumed.
 
-Usage: python -m benchmarks.mixture [WORKERS]
-
 Robot frames of two cameras (noise, kept losslessly: nothing compresses less), small web pictures, and lines of text of
 widely varying length.
 """
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,13 +33,19 @@ from vla_sim.embodiments import TABLETOP_PANDA
 HORIZON, BATCH, ROW_TOKENS, ROWS = 4, 32, 512, 8
 
 
-def main(workers: int = 0) -> None:
-    print(f"draws: {draws_per_s():,.0f} positions/s of ten sources of a billion samples each, at random")
+def measurements(_: str | None) -> dict[str, object]:
+    """Measure, print and return."""
     with tempfile.TemporaryDirectory() as folder:
         opened = open_mixture(make_sources(Path(folder)))
-        print(f"samples: {samples_per_s(opened, workers):,.0f}/s with {workers} workers, in batches of {BATCH}")
-        for open_rows in (1, 8, 32):
-            measure_packing(opened, workers, open_rows)
+        result: dict[str, object] = {
+            "settings": {"batch": BATCH, "row_tokens": ROW_TOKENS, "rows": ROWS, "weights": [0.6, 0.3, 0.1]},
+            "draws_per_s": draws_per_s(),
+            "samples_per_s": {f"{workers} workers": samples_per_s(opened, workers) for workers in (0, 2)},
+            "packed": {f"{rows} open rows": measure_packing(opened, rows) for rows in (1, 8, 32)},
+        }
+    for name, figures in result.items():
+        print(f"mixture: {name}: {figures}")
+    return result
 
 
 def draws_per_s(num: int = 20_000) -> float:
@@ -65,11 +68,11 @@ def samples_per_s(opened: OpenMixture, workers: int, batches: int = 40) -> float
     return batches * BATCH / (time.perf_counter() - start)
 
 
-def measure_packing(opened: OpenMixture, workers: int, open_rows: int, batches: int = 20) -> None:
+def measure_packing(opened: OpenMixture, open_rows: int, batches: int = 20) -> dict[str, float]:
     packing = PackingConfig(ROW_TOKENS, open_rows)
 
     def begin() -> PackedLoader:
-        loader = MixtureLoader(MixtureDataset.of(opened, sequences()), LoadingConfig(BATCH, workers))
+        loader = MixtureLoader(MixtureDataset.of(opened, sequences()), LoadingConfig(BATCH, 0))
         return PackedLoader(loader, packing, ROWS)
 
     run, start = begin(), time.perf_counter()
@@ -78,11 +81,13 @@ def measure_packing(opened: OpenMixture, workers: int, open_rows: int, batches: 
     seconds, samples, state = time.perf_counter() - start, sum(run.counts.samples.values()), run.state_dict()
     start, resumed = time.perf_counter(), begin()
     resumed.load_state_dict(state)
-    print(
-        f"packed, {open_rows} open rows: fill {run.fill:.1%}, {samples / run.counts.rows:.1f} samples a row, "
-        f"{samples / seconds:,.0f} samples/s from the start; state {len(json.dumps(state)):,} bytes, "
-        f"resumed in {time.perf_counter() - start:.2f} s"
-    )
+    return {
+        "fill": run.fill,
+        "samples_a_row": samples / run.counts.rows,
+        "samples_per_s": samples / seconds,
+        "state_bytes": len(json.dumps(state)),
+        "resumed_in_s": time.perf_counter() - start,
+    }
 
 
 def sequences() -> SampleSequences:
@@ -109,7 +114,3 @@ def make_sources(folder: Path) -> MixtureConfig:
         SourceConfig("text", SourceKind.TEXT, str(folder / "text.jsonl"), weight=0.1, licence="CC0-1.0"),
     ]
     return MixtureConfig(sources, horizon=HORIZON, seed=0)
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

@@ -12,6 +12,7 @@ from vla.clock import VirtualClock
 from vla.embodiment import Embodiment, Rotation
 from vla.errors import ConfigError
 from vla.interfaces import ActionChunk, ArmMode, EpisodeSpec, Observation
+from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.rollout import rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.limits import EnvelopeConfig
@@ -64,7 +65,7 @@ def test_the_rollout_loop_of_simulation_drives_an_arm() -> None:
 
 def test_the_arm_goes_where_it_is_told_and_comes_back() -> None:
     environment, clock, reports = loop()
-    list(rollout(Square(), [environment], [SPEC], clock=clock))
+    list(rollout(Square(), [environment], [SPEC], ExecutionConfig(ExecutionMode.SYNCHRONOUS), clock=clock))
     asked = np.stack([report.asked for report in reports])
     applied = np.stack([report.applied for report in reports])
     assert applied == pytest.approx(asked, abs=5e-4)

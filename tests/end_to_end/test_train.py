@@ -132,8 +132,11 @@ def test_a_resumed_run_keeps_its_round_of_dagger(
 def test_without_data_the_experiment_collects_its_own(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = _collect_noise(monkeypatch)
     train(dataclasses.replace(config, data=[], collect=["tasks=[a] episodes=1", "tasks=[b]"], seed=1))
-    own = ["seed=20000", "horizon=2", f"out={config.out}/data/demonstrations"]
-    assert calls == [["collect", "tasks=[a]", "episodes=1", *own], ["collect", "tasks=[b]", *own]]
+    own = ["horizon=2", f"out={config.out}/data/demonstrations"]
+    assert calls == [
+        ["collect", "tasks=[a]", "episodes=1", "seed=100000", *own],
+        ["collect", "tasks=[b]", "seed=102000", *own],
+    ]
 
 
 def test_a_round_of_dagger_rolls_out_the_policy_as_it_stands(
@@ -142,7 +145,7 @@ def test_a_round_of_dagger_rolls_out_the_policy_as_it_stands(
     calls = _collect_noise(monkeypatch)
     train(dataclasses.replace(config, dagger_steps=[2, 4], dagger=["episodes=1"]))
     assert [call[2] for call in calls] == [f"policy={config.out}"] * 2
-    assert [call[3] for call in calls] == ["seed=4000", "seed=8000"]
+    assert [call[3] for call in calls] == ["seed=10000", "seed=20000"]
 
 
 def test_a_run_that_another_process_writes_is_left_alone(config: TrainConfig) -> None:

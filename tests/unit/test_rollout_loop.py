@@ -153,7 +153,7 @@ def test_an_outcome_does_not_depend_on_the_order_of_episodes() -> None:
 
 def test_a_free_slot_takes_the_next_spec_at_once() -> None:
     policy = Walker()
-    list(rollout(policy, [Track(), Track()], specs([3, 9, 3, 3])))
+    list(rollout(policy, [Track(), Track()], specs([3, 9, 3, 3]), ExecutionConfig(ExecutionMode.SYNCHRONOUS)))
     # Slot 0 lives through three short episodes while slot 1 lives through one long one.
     assert policy.batches == [2, 2, 2]
 
@@ -196,7 +196,8 @@ def test_an_exception_ends_its_own_episode_alone(spec: EpisodeSpec, message: str
 
 def test_every_call_of_the_policy_is_timed_with_its_batch_size() -> None:
     calls: list[PredictCall] = []
-    list(rollout(Walker(), [Track(), Track()], specs([3, 9, 3]), events=RolloutEvents(on_predict=calls.append)))
+    whole, events = ExecutionConfig(ExecutionMode.SYNCHRONOUS), RolloutEvents(on_predict=calls.append)
+    list(rollout(Walker(), [Track(), Track()], specs([3, 9, 3]), whole, events=events))
     assert [call.batch_size for call in calls] == [2, 2, 1]
     assert all(call.seconds >= 0 for call in calls)
 
