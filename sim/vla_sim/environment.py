@@ -11,6 +11,7 @@ from vla.embodiment import Embodiment
 from vla.errors import unknown
 from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
 from vla_sim.tasks import TASKS, Task
+from vla_sim.tasks.stages import moves_another
 from vla_sim.tasks.task import Colours, Names
 from vla_sim.tasks.wrong import wrong_instruction
 from vla_sim.worlds.mujoco_world import MujocoWorld
@@ -91,6 +92,15 @@ class TabletopEnvironment:
     def expert_action(self) -> Float32[np.ndarray, " action_dim"]:
         """What the scored task's expert does in this state."""
         return self.attempt.task.expert(self.world, self.attempt.names)
+
+    def stages(self) -> dict[str, bool]:
+        """The stages before the scored task's success, in order: whether each holds now. For reports only."""
+        attempt = self.attempt
+        return {stage.name: stage.holds(self.world, attempt.names, attempt.scene) for stage in attempt.task.stages}
+
+    def moves_another(self) -> bool:
+        """Whether a block that the scored task is not about has left its place. For reports only."""
+        return moves_another(self.world, self.attempt.names, self.attempt.scene)
 
     def save(self) -> Float64[np.ndarray, " numbers"]:
         return np.append(self.world.save(), self._num_steps)

@@ -11,9 +11,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from vla.interfaces import Environment, EpisodeSpec, Observation, Policy
+from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transition
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
+from vla_sim.attribution import Progress, Watch
 from vla_sim.filming import Film, FilmConfig
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Outcome:
     result: RolloutResult
     film: bytes | None = None
     """An MP4, if the job asked for it."""
+    progress: Progress | None = None
+    """How far it came, if the environment can tell."""
 
 
 type Message = Outcome | PredictCall
@@ -98,15 +101,23 @@ class JobRunner:
         indices: list[int] = []
         calls: list[PredictCall] = []
         camera = None if job.film is None else _Camera(self._environments, job.film)
-        events = RolloutEvents(
-            on_reset=None if camera is None else lambda slot, spec, observation: camera.begin(slot),
-            on_step=None if camera is None else lambda slot, action, transition: camera.shoot(slot),
-            on_predict=calls.append,
-        )
+        watch = Watch(self._environments)
+
+        def on_reset(slot: int, spec: EpisodeSpec, observation: Observation) -> None:
+            watch.begin(slot)
+            if camera is not None:
+                camera.begin(slot)
+
+        def on_step(slot: int, action: np.ndarray, transition: Transition) -> None:
+            watch.look(slot)
+            if camera is not None:
+                camera.shoot(slot)
+
+        events = RolloutEvents(on_reset, on_step, on_predict=calls.append)
         taken = _remembering(specs, indices)
         for result in rollout(self._policy(job.policy), self._environments, taken, job.execution, events=events):
             film = None if camera is None else camera.finish(result.slot)
-            yield Outcome(indices[result.index], result, film)
+            yield Outcome(indices[result.index], result, film, watch.finish(result.slot))
         yield from calls[_WARM_UP_CALLS:]
 
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:

@@ -10,12 +10,14 @@ from jaxtyping import Float32
 from vla_sim.embodiments import MAX_STEP_M
 from vla_sim.tasks import layout, motions
 from vla_sim.tasks.layout import Wish
+from vla_sim.tasks.stages import REACHED_M, Stage, is_near
 from vla_sim.tasks.task import Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import DRAWER_TRAVEL_M, Kind, Scene, Thing
 from vla_sim.worlds.world import World
 
 DRAWER = "drawer"
 OPENED_M = 0.09
+MOVED_M = 0.01
 HANDLE_NARROW_M = 0.04
 """Narrower than this the fingers do not fit over the handle."""
 HANDLE_HELD_M = 0.025
@@ -67,8 +69,8 @@ def success(world: World, names: Names) -> bool:
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
     """Fingers down on both sides of the handle, close, pull."""
     handle = world.position(DRAWER)
-    gap = float(np.abs(world.end_effector()[:3] - handle).max())
-    if gap < HANDLE_TOLERANCE_M + 0.006 and world.opening_m() < HANDLE_HELD_M:
+    gap = _gap_m(world)
+    if _is_held(world):
         pull = np.array([MAX_STEP_M, 0.0, 0.0])
         return motions.move(world, world.commanded()[:3] + pull, motions.CLOSED, yaw=0.0)
     if gap < HANDLE_TOLERANCE_M:
@@ -78,10 +80,27 @@ def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
     return motions.approach(world, handle, motions.OPEN, yaw=0.0)
 
 
+def _is_held(world: World) -> bool:
+    """Whether the fingers have closed around the handle."""
+    return _gap_m(world) < HANDLE_TOLERANCE_M + 0.006 and world.opening_m() < HANDLE_HELD_M
+
+
+def _gap_m(world: World) -> float:
+    """Between the tool centre point and the handle, along the axis where it is largest."""
+    return float(np.abs(world.end_effector()[:3] - world.position(DRAWER)).max())
+
+
 def grounding(world: World, names: Names) -> Grounding:
     """The handle, and where it is when the drawer is open."""
     handle = world.position(DRAWER)
     return Grounding(handle, handle + np.array([DRAWER_TRAVEL_M - world.displacement(DRAWER), 0.0, 0.0]))
+
+
+STAGES = (
+    Stage("reached", lambda world, names, scene: is_near(world, world.position(DRAWER), REACHED_M)),
+    Stage("grasped", lambda world, names, scene: _is_held(world)),
+    Stage("moved", lambda world, names, scene: world.displacement(DRAWER) > MOVED_M),
+)
 
 
 TASK = Task(
@@ -95,4 +114,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

@@ -7,6 +7,7 @@ from jaxtyping import Float32
 
 from vla_sim.embodiments import MAX_STEP_M
 from vla_sim.tasks import layout, motions
+from vla_sim.tasks.stages import GRASPED, moved, reached
 from vla_sim.tasks.task import NOWHERE, Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import Kind, Scene
 from vla_sim.worlds.world import World
@@ -59,6 +60,9 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), NOWHERE)
 
 
+STAGES = (reached(), GRASPED, moved())
+
+
 TASK = Task(
     name="pick_up",
     roles=(Kind.BLOCK,),
@@ -70,4 +74,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

@@ -7,11 +7,14 @@ from jaxtyping import Float32
 
 from vla_sim.tasks import layout, motions
 from vla_sim.tasks.layout import Wish
+from vla_sim.tasks.stages import Stage, reached
 from vla_sim.tasks.task import NOWHERE, Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import BUTTON_TOP_M, Kind, Scene
 from vla_sim.worlds.world import World
 
 PRESSED_M = 0.01
+MOVED_M = 0.003
+"""More than a cap gives when it is brushed."""
 PRESS_HEIGHT_M = BUTTON_TOP_M - 0.008
 """Of the tool centre point when the button is down: the fingers reach 8 mm below it."""
 CLOSED_ENOUGH_M = 0.03
@@ -68,6 +71,12 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), NOWHERE)
 
 
+STAGES = (
+    reached(),
+    Stage("moved", lambda world, names, scene: world.displacement(names[0]) > MOVED_M),
+)
+
+
 TASK = Task(
     name="press_button",
     roles=(Kind.BUTTON,),
@@ -79,4 +88,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

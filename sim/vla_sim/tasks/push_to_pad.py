@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vla_sim.tasks import layout, motions
+from vla_sim.tasks.stages import Stage, moved, reached
 from vla_sim.tasks.task import Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import PAD_SIZE_M, Kind, Scene, Thing
 from vla_sim.worlds.world import World
@@ -72,9 +73,12 @@ def _is_free(things: Sequence[Thing]) -> bool:
 
 def success(world: World, names: Names) -> bool:
     """The block's middle lies on the pad, at rest, on the table."""
+    return _is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S
+
+
+def _is_there(world: World, names: Names) -> bool:
     block, pad = (world.position(name) for name in names)
-    on_pad = bool(np.abs(block[:2] - pad[:2]).max() < PAD_SIZE_M / 2 - 0.003)
-    return on_pad and bool(block[2] < 0.03) and world.speed(names[0]) < MAX_SPEED_M_S
+    return bool(np.abs(block[:2] - pad[:2]).max() < PAD_SIZE_M / 2 - 0.003 and block[2] < 0.03)
 
 
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
@@ -100,6 +104,14 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), world.position(names[1]))
 
 
+STAGES = (
+    reached(),
+    Stage("contacted", lambda world, names, scene: world.is_touched(names[0])),
+    moved(),
+    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+)
+
+
 TASK = Task(
     name="push_to_pad",
     roles=(Kind.BLOCK, Kind.PAD),
@@ -111,4 +123,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from vla_sim.tasks import layout, motions
 from vla_sim.tasks.layout import Wish
+from vla_sim.tasks.stages import GRASPED, Stage, moved, reached
 from vla_sim.tasks.task import Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import BOWL_RADIUS_M, Kind, Scene
 from vla_sim.worlds.world import World
@@ -72,6 +73,14 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), world.position(names[1]))
 
 
+STAGES = (
+    reached(),
+    GRASPED,
+    moved(),
+    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+)
+
+
 TASK = Task(
     name="put_in_bowl",
     roles=(Kind.BLOCK, Kind.BOWL),
@@ -83,4 +92,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vla_sim.tasks import layout, motions
+from vla_sim.tasks.stages import GRASPED, Stage, moved, reached
 from vla_sim.tasks.task import Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import BLOCK_SIZE_M, PAD_SIZE_M, Kind, Scene
 from vla_sim.worlds.world import World
@@ -61,6 +62,14 @@ def grounding(world: World, names: Names) -> Grounding:
     return Grounding(world.position(names[0]), world.position(names[1]))
 
 
+STAGES = (
+    reached(),
+    GRASPED,
+    moved(),
+    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+)
+
+
 TASK = Task(
     name="put_on_pad",
     roles=(Kind.BLOCK, Kind.PAD),
@@ -72,4 +81,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

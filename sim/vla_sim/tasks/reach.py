@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from vla_sim.tasks import layout, motions
+from vla_sim.tasks.stages import reached
 from vla_sim.tasks.task import NOWHERE, Colours, Grounding, Names, Task
 from vla_sim.worlds.scene import Kind, Scene
 from vla_sim.worlds.world import World
@@ -63,6 +64,10 @@ def _goal(world: World, names: Names) -> Float64[np.ndarray, " xyz"]:
     return world.position(names[0]) + motions.up(HEIGHT_M)
 
 
+STAGES = (reached(near_m=0.09),)
+"""Success is nearer, and at rest."""
+
+
 TASK = Task(
     name="reach",
     roles=(Kind.BLOCK,),
@@ -74,4 +79,5 @@ TASK = Task(
     success=success,
     expert=expert,
     grounding=grounding,
+    stages=STAGES,
 )

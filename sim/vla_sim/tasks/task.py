@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from vla.interfaces import TemplateSet
+from vla_sim.tasks.stages import Stage
 from vla_sim.worlds.scene import COLOURS, Kind, Scene
 from vla_sim.worlds.world import World
 
@@ -54,6 +55,8 @@ class Task:
     expert: Callable[[World, Names], Float32[np.ndarray, " action_dim"]]
     """What a skilled operator does in this state: one action within the embodiment's limits."""
     grounding: Callable[[World, Names], Grounding]
+    stages: tuple[Stage, ...] = ()
+    """What comes before success, in its order; for reports only."""
     scene_of: str = ""
     """The task whose scenes this one shares, seed by seed; its own if empty."""
     swapped: bool = False
