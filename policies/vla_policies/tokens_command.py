@@ -17,10 +17,16 @@ from omegaconf import MISSING
 
 from vla import cli
 from vla.errors import ConfigError, unknown
+from vla.interfaces import ActionTokenizer
+from vla.tokens.bins import BinTokenizer, Spacing
 from vla.tokens.files import TOKENIZERS, fingerprint, fit_tokenizer, save_tokenizer
-from vla_policies.tokens_data import ConstantFields, load_chunks
+from vla.tokens.published_fast import PublishedFastTokenizer
+from vla.tokens.ranges import ActionRanges
+from vla_policies.tokens_data import Chunks, ConstantFields, load_chunks
 from vla_policies.tokens_measures import compare
 from vla_policies.tokens_report import print_table, write_report
+
+PUBLISHED_FAST = "published_fast"
 
 
 @dataclasses.dataclass
@@ -31,7 +37,11 @@ class FitConfig:
     """
 
     tokenizer: str = MISSING
-    """Which kind: bins, fast, spline, vq or ordered."""
+    """Which kind: bins, fast, spline, vq, ordered, or published_fast, which takes its tokens from a processor."""
+    spacing: Spacing = Spacing.UNIFORM
+    """bins: where the levels lie; `openvla` are OpenVLA's own edges."""
+    processor: Path | None = None
+    """published_fast: the folder of a published FAST processor. Only the ranges are fitted to the data then."""
     data: list[str] = MISSING
     """Episode store; or several of one embodiment, [a,b]."""
     horizon: int = 8
@@ -90,8 +100,7 @@ def fit(config: FitConfig) -> int:
         VlaError: if a store, name or number is not valid; nothing is written then.
     """
     _check_numbers(config.horizon, config.vocabulary)
-    if config.tokenizer not in TOKENIZERS:
-        raise unknown("tokenizer", config.tokenizer, TOKENIZERS)
+    _check_kind(config)
     if config.out.is_dir():
         raise ConfigError(f"out={config.out} is a folder: name the file to write, {config.out / config.tokenizer}.json")
     data = load_chunks(
@@ -101,7 +110,7 @@ def fit(config: FitConfig) -> int:
         constant_fields=config.constant_fields,
     )
     begin = time.monotonic()
-    tokenizer = fit_tokenizer(config.tokenizer, data.chunks, data.embodiment, config.vocabulary)
+    tokenizer = _fitted(config, data)
     seconds = time.monotonic() - begin
     config.out.parent.mkdir(parents=True, exist_ok=True)
     save_tokenizer(config.out, tokenizer)
@@ -144,6 +153,24 @@ def report(config: ReportConfig) -> int:
     write_report(config.out, compared, cli.resolved(config))
     print_table(compared, config.out)
     return 0
+
+
+def _check_kind(config: FitConfig) -> None:
+    if config.tokenizer not in (*TOKENIZERS, PUBLISHED_FAST):
+        raise unknown("tokenizer", config.tokenizer, (*TOKENIZERS, PUBLISHED_FAST))
+    if config.spacing is not Spacing.UNIFORM and config.tokenizer != "bins":
+        raise ConfigError(f"spacing= is for tokenizer=bins, {config.tokenizer} has no levels to space")
+    if (config.processor is not None) != (config.tokenizer == PUBLISHED_FAST):
+        raise ConfigError(f"processor=<folder> goes with tokenizer={PUBLISHED_FAST}, and the other way round")
+
+
+def _fitted(config: FitConfig, data: Chunks) -> ActionTokenizer:
+    if config.processor is not None:
+        ranges = ActionRanges.fit(data.chunks, data.embodiment)
+        return PublishedFastTokenizer.load(config.processor, ranges, config.horizon)
+    if config.tokenizer == "bins":
+        return BinTokenizer.fit(data.chunks, data.embodiment, config.vocabulary, config.spacing)
+    return fit_tokenizer(config.tokenizer, data.chunks, data.embodiment, config.vocabulary)
 
 
 def _check_numbers(horizon: int, vocabulary: int) -> None:

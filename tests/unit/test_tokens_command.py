@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import ByteLevelBPETokenizer
 
 from vla import commands
 from vla.interfaces import Episode
 from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla.tokens.bins import BinTokenizer, Spacing
 from vla.tokens.files import TOKENIZERS, fingerprint, fit_tokenizer, load_tokenizer
 from vla_datasets.store import EpisodeStore
 from vla_policies.tokens_data import load_chunks
@@ -100,6 +102,41 @@ def test_it_says_what_it_fitted_to(store: str, tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert "bins: 33 ids, at most 20 tokens a chunk of 4 x 5, fitted to 90 chunks of 10 episodes" in said
     assert f"{tmp_path / 'bins.json'}: {fingerprint(load_tokenizer(tmp_path / 'bins.json'))[:16]}" in said
+
+
+@pytest.mark.parametrize("spacing", Spacing)
+def test_bins_can_be_spaced_otherwise(store: str, tmp_path: Path, spacing: Spacing) -> None:
+    assert _fit(tmp_path / "bins.json", f"data={store}", f"spacing={spacing.value}") == 0
+    made = load_tokenizer(tmp_path / "bins.json")
+    assert isinstance(made, BinTokenizer)
+    assert made.spacing is spacing
+
+
+def test_a_published_processor_gives_its_tokens(store: str, tmp_path: Path) -> None:
+    tree = {"scale": 10.0, "min_token": -100, "action_dim": 5, "time_horizon": 4}
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "fast" / "processor_config.json").write_text(json.dumps(tree))
+    letters = ByteLevelBPETokenizer()
+    letters.train_from_iterator(["".join(map(chr, range(201)))], vocab_size=400, show_progress=False)
+    (tmp_path / "fast" / "tokenizer.json").write_text(letters.to_str())
+    arguments = ["tokenizer=published_fast", f"processor={tmp_path / 'fast'}", f"data={store}", "horizon=4"]
+    assert commands.main(["tokens", "fit", *arguments, f"out={tmp_path / 'published.json'}"]) == 0
+    assert load_tokenizer(tmp_path / "published.json", horizon=4).name == "published_fast"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tokenizer=fast", "spacing=mu_law"], "spacing= is for tokenizer=bins"),
+        (["tokenizer=published_fast"], "processor=<folder> goes with tokenizer=published_fast"),
+        (["tokenizer=fast", "processor=folder"], "processor=<folder> goes with tokenizer=published_fast"),
+    ],
+)
+def test_an_option_of_another_tokenizer_is_refused(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert commands.main(["tokens", "fit", *arguments, f"data={store}", f"out={tmp_path / 'a.json'}"]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_two_stores_are_fitted_to_together(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
