@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
+import logging
 import multiprocessing
 import os
 import signal
@@ -24,22 +25,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla import cli
 from vla.embodiment import Embodiment
-from vla.errors import ConfigError, unknown
+from vla.errors import ConfigError, ObservationError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
-from vla_sim import metaworld_suite
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
-from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
-from vla_sim.metaworld_suite.library import metaworld
-from vla_sim.tasks import SUITES, TASKS
+from vla_sim.suites import suite
 from vla_sim.worlds.rendering import RENDER_SETTINGS
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -48,15 +49,15 @@ class CollectConfig:
 
     Example: vla collect suite=tabletop episodes=300 seed=0 out=data
     Example: vla collect tasks=[stack] policy=runs/first episodes=50 seed=5000 out=visited
-    Example: vla collect suite=metaworld images=false episodes=20 out=data/metaworld
+    Example: vla collect suite=metaworld tasks=[reach,push] episodes=50 out=data/metaworld
     """
 
     out: str = MISSING
     """The episode store; it is made, or added to."""
     suite: str = "tabletop"
-    """Which tasks: `tabletop`, or `metaworld`, whose experts act undisturbed."""
+    """Which tasks: `tabletop`, or `metaworld` or `metaworld_small`, whose experts act undisturbed."""
     images: bool = True
-    """Whether pictures are recorded; `metaworld` is collected without, `tabletop` with them."""
+    """Whether pictures are recorded; `tabletop` is not collected without."""
     image_codec: ImageCodec | None = None
     """How the store keeps pictures; a store that is there keeps its own, a new one is lossless if none is given."""
     tasks: list[str] = dataclasses.field(default_factory=list)
@@ -72,7 +73,7 @@ class CollectConfig:
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
     """How a policy's chunks are carried out."""
     horizon: int = 4
-    """Steps that a label looks ahead."""
+    """Steps that a label looks ahead; demonstrations of `metaworld` have no labels."""
     noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
     """How demonstrations are disturbed."""
     batch: int = 8
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def collect(config: CollectConfig) -> int:
-    """Collect what is not in the store yet; 0, or 3 where episodes of a policy ended in errors.
+    """Collect what is not in the store yet; 0, or 3 where episodes ended in errors.
 
     Raises:
         ConfigError: if a suite, task, policy or number is not valid; nothing is written then.
@@ -129,14 +130,11 @@ def source(policy: str) -> str:
 
 
 def _units(config: CollectConfig) -> list[Unit]:
-    """Every episode that is asked for, the tasks in turn."""
-    if config.suite not in (*SUITES, metaworld_suite.SUITE):
-        raise unknown("suite", config.suite, (*SUITES, metaworld_suite.SUITE))
-    known = metaworld_suite.INSTRUCTIONS if _is_metaworld(config) else TASKS
-    tasks = config.tasks or list(known if _is_metaworld(config) else SUITES[config.suite])
-    for task in tasks:
-        if task not in known:
-            raise unknown("task", task, known)
+    """Every episode that is asked for: the tasks in turn, but one after the other where each is a model of its own."""
+    chosen = suite(config.suite)
+    for task in config.tasks:
+        if task not in chosen.known_tasks:
+            raise unknown("task", task, chosen.known_tasks)
     for name, low in (("episodes", 1), ("seed", 0), ("horizon", 1), ("batch", 1)):
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
@@ -146,11 +144,14 @@ def _units(config: CollectConfig) -> list[Unit]:
         checkpoint_folder(config.policy, (SCRIPTED,))
     _check_suite(config)
     seeds = range(config.seed, config.seed + config.episodes)
-    return [Unit(task, seed) for seed in seeds for task in dict.fromkeys(tasks)]
+    tasks = list(dict.fromkeys(config.tasks or chosen.tasks))
+    if _is_metaworld(config):
+        return [Unit(task, seed) for task in tasks for seed in seeds]
+    return [Unit(task, seed) for seed in seeds for task in tasks]
 
 
 def _is_metaworld(config: CollectConfig) -> bool:
-    return config.suite == metaworld_suite.SUITE
+    return config.suite in BODIES
 
 
 def _check_suite(config: CollectConfig) -> None:
@@ -159,23 +160,24 @@ def _check_suite(config: CollectConfig) -> None:
         if not config.images:
             raise ConfigError(f"suite '{config.suite}' is collected with pictures: images=true")
         return
-    if config.images:
-        raise ConfigError("suite 'metaworld' is not rendered yet, its actions alone are collected: images=false")
     usual = CollectConfig()
-    for name in ("policy", "beta", "execution", "horizon", "noise", "batch"):
+    for name in ("policy", "beta", "execution", "noise", "batch"):
         if getattr(config, name) != getattr(usual, name):
-            raise ConfigError(f"{name} does not apply to suite 'metaworld': its experts act undisturbed, unlabelled")
-    metaworld()
+            raise ConfigError(
+                f"{name} does not apply to suite '{config.suite}': its experts act undisturbed, unlabelled"
+            )
+    suite(config.suite).require()
 
 
 def _embodiment(config: CollectConfig) -> Embodiment:
-    return metaworld_suite.METAWORLD_SAWYER_BLIND if _is_metaworld(config) else TABLETOP_PANDA
+    return suite(config.suite).embodiment if config.images else METAWORLD_SAWYER_BLIND
 
 
 def _metadata(config: CollectConfig) -> dict[str, object]:
     if _is_metaworld(config):
         made_by = {name: importlib.metadata.version(name) for name in ("metaworld", "mujoco")}
-        return {"suite": config.suite, "images": False, **made_by}
+        pictures = {"render": dict(RENDER_SETTINGS)} if config.images else {}
+        return {"suite": config.suite, "images": config.images, **made_by, **pictures}
     return {"suite": config.suite, "horizon": config.horizon, "render": dict(RENDER_SETTINGS)}
 
 
@@ -228,11 +230,19 @@ def _collect_share(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Col
 
 def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
     if _is_metaworld(config):
-        yield from (demonstrate_metaworld(u.task, u.seed, environment=_metaworld_environment()) for u in units)
+        yield from _metaworld_demonstrations(_metaworld_environment(_embodiment(config)), units)
         return
     environment = _environments(1)[0]
     for unit in units:
         yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
+
+
+def _metaworld_demonstrations(environment: MetaWorldEnvironment, units: Sequence[Unit]) -> Iterator[Episode]:
+    for unit in units:
+        try:
+            yield demonstrate_metaworld(unit.task, unit.seed, environment=environment)
+        except ObservationError as error:
+            _log.warning("no demonstration: %s", error)
 
 
 def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
@@ -253,9 +263,9 @@ def _environments(number: int) -> list[TabletopEnvironment]:
 
 
 @functools.cache
-def _metaworld_environment() -> MetaWorldEnvironment:
+def _metaworld_environment(embodiment: Embodiment) -> MetaWorldEnvironment:
     """Made once a process."""
-    return MetaWorldEnvironment()
+    return MetaWorldEnvironment(embodiment)
 
 
 @functools.cache
@@ -264,7 +274,7 @@ def _policy(name: str) -> Policy:
     import torch
 
     torch.set_num_threads(1)
-    return load_policy(name, TABLETOP_PANDA)
+    return load_policy(name, _environments(1)[0].embodiment)
 
 
 # --------------------------------------------------------------------------- what is shown

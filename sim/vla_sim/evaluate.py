@@ -21,13 +21,12 @@ from rich.progress import Progress
 from vla import cli
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim import provenance
-from vla_sim.embodiments import TABLETOP_PANDA
-from vla_sim.environment import TabletopEnvironment
 from vla_sim.evaluation_plan import EvalConfig, Run, check_config, checkpoint_hash, config_hash, make_policy
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.scores import latency, scores, seam_jumps
+from vla_sim.suites import suite
 from vla_sim.workers import Pool, worker_pool
 
 EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
@@ -70,6 +69,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
     """
     begin = time.monotonic()
     main_run, *controls = check_config(config)
+    chosen = suite(config.suite)
     with _pool(config, [main_run, *controls]) as pool, evaluation_progress() as progress:
         results, calls = _carry_out(main_run, pool, progress)
         episodes_s = time.monotonic() - begin
@@ -83,8 +83,9 @@ def evaluate(config: EvalConfig) -> Evaluation:
         "suite": config.suite,
         "seed": config.seed,
         **scores(results),
+        **chosen.summarise(results),
         "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled},
-        "seams": seam_jumps(results, TABLETOP_PANDA),
+        "seams": seam_jumps(results, chosen.embodiment),
         "latency_ms": latency(single_calls),
         "latency_batched_ms": latency(calls),
         "videos": [_video(outcome.result) for outcome in again if outcome.film is not None],
@@ -94,7 +95,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
         },
         "workers": pool.workers,
         "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
-        "versions": provenance.versions(),
+        "versions": provenance.versions(chosen.packages),
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
         "hardware": provenance.hardware(),
         "render": provenance.render_settings(),
@@ -111,12 +112,12 @@ def _pool(config: EvalConfig, runs: Sequence[Run]) -> contextlib.AbstractContext
     most = max(len(run.specs) for run in runs)
     workers = min(config.workers or os.cpu_count() or 1, most)
     batch = min(config.batch, -(-most // workers))
-    return worker_pool(functools.partial(make_runner, batch), workers)
+    return worker_pool(functools.partial(make_runner, batch, config.suite), workers)
 
 
-def make_runner(batch: int) -> JobRunner:
+def make_runner(batch: int, suite_name: str = "tabletop") -> JobRunner:
     """What a worker process works with."""
-    environments = [TabletopEnvironment() for _ in range(batch)]
+    environments = [suite(suite_name).make_environment() for _ in range(batch)]
     return JobRunner(environments, lambda name, batch_size: make_policy(name, environments, batch_size))
 
 

@@ -15,10 +15,9 @@ from vla.errors import ConfigError, unknown
 from vla.interfaces import EpisodeSpec, InstructionKind, Policy, TemplateSet
 from vla_policies import loading
 from vla_policies.chunking import ExecutionConfig, check_execution
-from vla_sim.environment import TabletopEnvironment
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.oracle import ScriptedPolicy
-from vla_sim.tasks import SUITES, TASKS
+from vla_sim.suites import SuiteEnvironment, suite
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
 SCRIPTED = "scripted"
@@ -51,7 +50,7 @@ class EvalConfig:
     policy: str = "pretrained"
     """pretrained, a checkpoint folder, scripted, random, zero, blind, blind:CHECKPOINT_DIR or replay:STORE."""
     suite: str = "tabletop"
-    """Which tasks."""
+    """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these, of the suite or not; all of the suite if empty."""
     episodes: int = 100
@@ -113,9 +112,10 @@ def check_config(config: EvalConfig) -> list[Run]:
         if value is not None and value < lowest:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
+    suite(config.suite).require()
     _check_out(config.out)
     runs = planned_runs(config)
-    environments = [TabletopEnvironment()]
+    environments = [suite(config.suite).make_environment()]
     for run in runs:
         policy = make_policy(run.policy, environments)
         check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
@@ -154,22 +154,21 @@ def planned_runs(config: EvalConfig) -> list[Run]:
     ]
 
 
-def chosen_tasks(suite: str, tasks: Sequence[str]) -> list[str]:
+def chosen_tasks(suite_name: str, tasks: Sequence[str]) -> list[str]:
     """The tasks to evaluate, those of the suite in its order and then any others.
 
     Raises:
         ConfigError: if there is no such suite or task.
     """
-    if suite not in SUITES:
-        raise unknown("suite", suite, SUITES)
+    chosen = suite(suite_name)
     for task in tasks:
-        if task not in TASKS:
-            raise unknown("task", task, TASKS)
-    order = [*SUITES[suite], *(task for task in TASKS if task not in SUITES[suite])]
-    return [task for task in order if task in (tasks or SUITES[suite])]
+        if task not in chosen.known_tasks:
+            raise unknown("task", task, chosen.known_tasks)
+    order = [*chosen.tasks, *(task for task in chosen.known_tasks if task not in chosen.tasks)]
+    return [task for task in order if task in (tasks or chosen.tasks)]
 
 
-def make_policy(name: str, environments: Sequence[TabletopEnvironment], batch_size: int | None = None) -> Policy:
+def make_policy(name: str, environments: Sequence[SuiteEnvironment], batch_size: int | None = None) -> Policy:
     """The policy of this name, to act in these environments.
 
     Args:

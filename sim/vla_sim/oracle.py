@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,6 +11,18 @@ from jaxtyping import Float32
 from vla.embodiment import Embodiment
 from vla.interfaces import ActionChunk, Observation, beginning_with, check_observation
 from vla_sim.environment import TabletopEnvironment
+
+
+@runtime_checkable
+class ExpertEnvironment(Protocol):
+    """An environment whose expert can be asked."""
+
+    @property
+    def embodiment(self) -> Embodiment: ...
+
+    def expert_action(self) -> Float32[np.ndarray, " action_dim"]:
+        """What the expert of the task does in this state."""
+        ...
 
 
 def lookahead(environment: TabletopEnvironment, horizon: int) -> Float32[np.ndarray, "horizon action_dim"]:
@@ -28,13 +41,18 @@ def lookahead(environment: TabletopEnvironment, horizon: int) -> Float32[np.ndar
 class ScriptedPolicy:
     """The expert of whichever task is scored in an episode's environment."""
 
-    def __init__(self, environments: Sequence[TabletopEnvironment], horizon: int = 1) -> None:
+    def __init__(self, environments: Sequence[ExpertEnvironment], horizon: int = 1) -> None:
         """Act in these environments.
 
         Args:
             environments: by slot.
             horizon: actions foreseen at once, by a look-ahead in the simulator.
+
+        Raises:
+            ValueError: if an environment cannot be looked ahead in.
         """
+        if horizon > 1 and not all(isinstance(environment, TabletopEnvironment) for environment in environments):
+            raise ValueError(f"only the tabletop can be looked ahead in: horizon is 1 elsewhere, got {horizon}")
         self._environments = environments
         self._horizon = horizon
 
@@ -58,7 +76,12 @@ class ScriptedPolicy:
         chunks = []
         for slot, observation in zip(slots or range(len(observations)), observations, strict=True):
             check_observation(observation, self.embodiment)
-            actions = lookahead(self._environments[slot], self._horizon)
+            actions = self._foreseen(self._environments[slot])
             valid_s = self._horizon * self.embodiment.control_dt_s
             chunks.append(ActionChunk(actions, observation.time_s, valid_s))
         return beginning_with(chunks, committed)
+
+    def _foreseen(self, environment: ExpertEnvironment) -> Float32[np.ndarray, "horizon action_dim"]:
+        if isinstance(environment, TabletopEnvironment):
+            return lookahead(environment, self._horizon)
+        return environment.expert_action()[None]

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import vla
@@ -15,9 +16,13 @@ from vla_sim.worlds.rendering import RENDER_SETTINGS
 _PACKAGES = ("numpy", "torch", "mujoco", "mink", "gymnasium")
 
 
-def versions() -> dict[str, str | None]:
-    """Of this project, its commit if it is a checkout, Python, and the libraries that an outcome depends on."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+def versions(more: Sequence[str] = ()) -> dict[str, str | None]:
+    """Of this project, its commit if it is a checkout, Python, and the libraries that an outcome depends on.
+
+    Args:
+        more: packages that this very outcome depends on.
+    """
+    found = {name: importlib.metadata.version(name) for name in (*_PACKAGES, *more)}
     return {"vla": vla.__version__, "commit": _commit(), "python": platform.python_version(), **found}
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla.errors import ObservationError
+from vla.interfaces import Episode
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import load_frames
 from vla_sim import collect
-from vla_sim.metaworld_suite import METAWORLD_SAWYER_BLIND, library
+from vla_sim.metaworld_suite import METAWORLD_SAWYER_BLIND, METAWORLD_SAWYER_SMALL, library
 from vla_sim.metaworld_suite.demonstrations import demonstrate
+from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 
 
 def _collect(out: Path, *arguments: str) -> int:
@@ -48,6 +51,37 @@ def test_the_stored_episode_is_the_demonstration(out: Path) -> None:
     assert (stored.images, stored.instruction, stored.success) == ({}, made.instruction, made.success)
 
 
+def test_pictures_are_stored(tmp_path: Path) -> None:
+    pytest.importorskip("metaworld")
+    arguments = ["suite=metaworld_small", "tasks=[reach]", "episodes=1", "workers=1"]
+    assert collect.main([f"out={tmp_path / 'store'}", *arguments]) == 0
+    store = EpisodeStore.open(tmp_path / "store", METAWORLD_SAWYER_SMALL)
+    episode = store.read(store.keys()[0])
+    assert {name: images.shape[1:] for name, images in episode.images.items()} == {
+        "corner2": (96, 96, 3),
+        "gripper": (48, 48, 3),
+    }
+    assert len(np.unique(episode.images["corner2"][0])) > 50
+    assert not np.array_equal(episode.images["corner2"][0], episode.images["corner2"][-1])
+    assert isinstance(store.metadata["render"], dict)
+
+
+def test_an_expert_whose_world_diverges_costs_one_episode(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("metaworld")
+
+    def diverge_once(task: str, seed: int, *, environment: MetaWorldEnvironment) -> Episode:
+        if seed == 1:
+            raise ObservationError("the physics diverged")
+        return demonstrate(task, seed, environment=environment)
+
+    monkeypatch.setattr(collect, "demonstrate_metaworld", diverge_once)
+    assert _collect(tmp_path / "store", "tasks=[reach]", "episodes=3") == 3
+    assert "1 episodes ended in errors" in capsys.readouterr().err
+    assert [row.seed for row in EpisodeStore.open(tmp_path / "store").index()] == [0, 2]
+
+
 def test_chunks_are_what_was_executed(out: Path) -> None:
     store = EpisodeStore.open(out)
     frames = load_frames([store], horizon=8, progress=False)
@@ -64,10 +98,8 @@ def test_what_is_there_is_not_collected_again(out: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("images=true", "not rendered yet, its actions alone are collected: images=false"),
         ("tasks=[push_to_pad]", "unknown task 'push_to_pad'"),
         ("policy=random", "policy does not apply to suite 'metaworld'"),
-        ("horizon=8", "horizon does not apply to suite 'metaworld'"),
         ("noise.jitter_m=0.1", "noise does not apply to suite 'metaworld'"),
     ],
 )

@@ -9,11 +9,19 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from vla.errors import ActionError, ConfigError
+from vla.embodiment import Embodiment
+from vla.errors import ActionError, ConfigError, ObservationError
 from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
-from vla_sim.metaworld_suite import INSTRUCTIONS, METAWORLD_SAWYER, METAWORLD_SAWYER_BLIND, library
+from vla_sim.metaworld_suite import (
+    INSTRUCTIONS,
+    METAWORLD_SAWYER,
+    METAWORLD_SAWYER_BLIND,
+    METAWORLD_SAWYER_SMALL,
+    library,
+)
 from vla_sim.metaworld_suite.demonstrations import demonstrate
-from vla_sim.metaworld_suite.environment import MetaWorldEnvironment, instruction
+from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
+from vla_sim.metaworld_suite.instructions import WORDINGS, instruction
 
 needs_metaworld = pytest.mark.skipif(find_spec("metaworld") is None, reason="needs the extra metaworld")
 
@@ -23,31 +31,43 @@ def environment() -> MetaWorldEnvironment:
     return MetaWorldEnvironment()
 
 
-def test_the_blind_arm_differs_by_its_name_and_cameras_alone() -> None:
-    assert METAWORLD_SAWYER_BLIND.cameras == ()
-    again = dataclasses.replace(METAWORLD_SAWYER_BLIND, name=METAWORLD_SAWYER.name, cameras=METAWORLD_SAWYER.cameras)
+@pytest.mark.parametrize("body", [METAWORLD_SAWYER_BLIND, METAWORLD_SAWYER_SMALL])
+def test_the_arms_differ_by_name_and_cameras_alone(body: Embodiment) -> None:
+    again = dataclasses.replace(body, name=METAWORLD_SAWYER.name, cameras=METAWORLD_SAWYER.cameras)
     assert again == METAWORLD_SAWYER
 
 
-def test_every_task_has_words_of_its_own() -> None:
+def test_every_sentence_stands_for_one_task() -> None:
+    sentences = [sentence for words in WORDINGS.values() for sentence in (*words.training, *words.held_out)]
+    assert len(set(sentences)) == len(sentences)
     assert len(set(INSTRUCTIONS.values())) == len(INSTRUCTIONS) == 50
+
+
+def test_held_out_sentences_are_new_and_their_words_are_not() -> None:
+    known = {word for words in WORDINGS.values() for sentence in words.training for word in sentence.split()}
+    assert {word for words in WORDINGS.values() for sentence in words.held_out for word in sentence.split()} <= known
 
 
 def test_words_that_are_given_are_used() -> None:
     assert instruction(EpisodeSpec("reach", 0, instruction="go there")) == "go there"
 
 
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (EpisodeSpec("reech", 0), "unknown task 'reech'; did you mean 'reach'?"),
-        (EpisodeSpec("reach", 0, TemplateSet.HELD_OUT), "one wording of each task, got templates=held_out"),
-        (EpisodeSpec("reach", 0, instruction_kind=InstructionKind.WRONG), "instruction=wrong"),
-    ],
-)
-def test_words_that_do_not_exist_are_refused(spec: EpisodeSpec, message: str) -> None:
-    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
-        instruction(spec)
+@pytest.mark.parametrize("templates", TemplateSet)
+def test_a_seed_takes_one_of_the_wordings(templates: TemplateSet) -> None:
+    said = {instruction(EpisodeSpec("reach", seed, templates)) for seed in range(60)}
+    assert said == set(WORDINGS["reach"].of(templates))
+
+
+def test_a_wrong_instruction_is_of_another_task() -> None:
+    specs = [EpisodeSpec("reach", seed, instruction_kind=InstructionKind.WRONG) for seed in range(60)]
+    said = {instruction(spec) for spec in specs}
+    assert not said & {*WORDINGS["reach"].training, *WORDINGS["reach"].held_out}
+    assert len(said) > 20
+
+
+def test_a_task_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown task 'reech'; did you mean 'reach'\?"):
+        instruction(EpisodeSpec("reech", 0))
 
 
 def test_without_the_package_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +162,13 @@ def test_a_weld_keeps_numbers_that_meta_world_does_not_know() -> None:
     model = library.make_environment("reach").model
     assert np.array_equal(model.eq_data[0, :11], library.WELD)
     assert (model.eq_data[0, 11:] == 1.0).all()
+
+
+@needs_metaworld
+def test_a_state_that_is_not_finite_is_an_error_and_the_next_episode_is_not(environment: MetaWorldEnvironment) -> None:
+    environment.reset(EpisodeSpec("reach", 0))
+    environment._inner.data.qvel[:] = np.nan
+    with pytest.raises(ObservationError, match="the physics of 'reach', seed 0, diverged at step 1"):
+        environment.step(np.zeros(4, np.float32))
+    environment.reset(EpisodeSpec("reach", 0))
+    assert not environment.step(np.zeros(4, np.float32)).success

@@ -10,32 +10,38 @@ from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 
 
 def demonstrate(task: str, seed: int, *, environment: MetaWorldEnvironment | None = None) -> Episode:
-    """One attempt of the expert, without pictures or labels; depends on task and seed alone.
+    """One attempt of the expert, without labels; depends on task, seed and the environment's cameras alone.
 
     Args:
-        environment: one to use again; a new one if None.
+        environment: one to use again; a new one, without cameras, if None.
 
     Raises:
         ConfigError: if there is no such task, or Meta-World is not installed.
+        ObservationError: if the physics diverged.
     """
     environment = environment or MetaWorldEnvironment()
-    seen: list[Observation] = [environment.reset(EpisodeSpec(task, seed))]
+    cameras = [camera.name for camera in environment.embodiment.cameras]
+    seen: list[Observation] = []
+    images: dict[str, list[np.ndarray]] = {name: [] for name in cameras}
     applied: list[np.ndarray] = []
-    while True:
+    observation, is_over, success = environment.reset(EpisodeSpec(task, seed)), False, False
+    while not is_over:
+        seen.append(observation)
+        for name in cameras:
+            images[name].append(observation.images[name])
         transition = environment.step(environment.expert_action())
         applied.append(transition.applied)
-        if transition.terminated or transition.truncated:
-            break
-        seen.append(transition.observation)
+        observation, success = transition.observation, transition.success
+        is_over = transition.terminated or transition.truncated
     return Episode(
         embodiment=environment.embodiment,
-        images={},
+        images={name: np.stack(pictures) for name, pictures in images.items()},
         proprioception=np.stack([observation.proprioception for observation in seen]),
         actions=np.stack(applied),
         times_s=np.array([observation.time_s for observation in seen]),
         instruction=environment.instruction,
         task=task,
-        success=transition.success,
+        success=success,
         seed=seed,
         source=SCRIPTED,
         licence=LICENCE,

@@ -41,5 +41,12 @@ METAWORLD_SAWYER = Embodiment(
 )
 """With the camera that published results are from."""
 
+METAWORLD_SAWYER_SMALL = dataclasses.replace(
+    METAWORLD_SAWYER,
+    name="metaworld_sawyer_small",
+    cameras=(CameraSpec("corner2", height=96, width=96), CameraSpec("gripper", height=48, width=48)),
+)
+"""The same arm in small pictures, and with a camera at its gripper: for models that are trained from scratch."""
+
 METAWORLD_SAWYER_BLIND = dataclasses.replace(METAWORLD_SAWYER, name="metaworld_sawyer_blind", cameras=())
 """The same arm where nothing is rendered."""

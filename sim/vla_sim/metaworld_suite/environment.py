@@ -1,4 +1,4 @@
-"""Meta-World as `vla.interfaces.Environment`: any of its tasks, one episode at a time, without pictures."""
+"""Meta-World as `vla.interfaces.Environment`: any of its tasks, one episode at a time."""
 
 from __future__ import annotations
 
@@ -6,36 +6,52 @@ import functools
 import warnings
 from typing import Any
 
+import mujoco
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, UInt8
 
-from vla.embodiment import Embodiment
-from vla.errors import ActionError, ConfigError, unknown
-from vla.interfaces import EpisodeSpec, InstructionKind, Observation, TemplateSet, Transition
+from vla.embodiment import CameraSpec, Embodiment
+from vla.errors import ActionError, ObservationError
+from vla.interfaces import EpisodeSpec, Observation, Transition
 from vla_sim.metaworld_suite.embodiments import MAX_OPENING_M, MAX_STEP_M, METAWORLD_SAWYER_BLIND
-from vla_sim.metaworld_suite.instructions import INSTRUCTIONS
+from vla_sim.metaworld_suite.instructions import instruction
 from vla_sim.metaworld_suite.library import make_environment, make_expert
+from vla_sim.metaworld_suite.pictures import LazyImages, shared_photographer
 
 # Metres, and the gripper's ratio, for Meta-World's 1.
 _SCALE = np.array([MAX_STEP_M, MAX_STEP_M, MAX_STEP_M, 1.0], np.float32)
+_KEPT_TASKS = 2
+_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 
 
 class MetaWorldEnvironment:
-    """The arm, blind; an episode ends with success, or as late as Meta-World ends it."""
+    """The arm at any of the fifty tasks; an episode ends with success, or as late as Meta-World ends it."""
 
-    embodiment: Embodiment = METAWORLD_SAWYER_BLIND
+    def __init__(self, embodiment: Embodiment = METAWORLD_SAWYER_BLIND, *, lazy_pictures: bool = False) -> None:
+        """Load nothing yet: a task's model is compiled when an episode of it begins, and the last few are kept.
 
-    def __init__(self) -> None:
-        """Load nothing yet: a task's model is compiled when an episode of it first begins."""
-        self._task = functools.cache(make_environment)
+        Args:
+            embodiment: one of `vla_sim.metaworld_suite.embodiments`: they differ by their cameras alone.
+            lazy_pictures: render what is looked at, which is possible until the next step or reset: a policy that
+                predicts chunks looks at few of the observations.
+        """
+        self._embodiment = embodiment
+        self._lazy_pictures = lazy_pictures
+        self._task = functools.lru_cache(maxsize=_KEPT_TASKS)(make_environment)
         self._spec: EpisodeSpec | None = None
+        self._images = LazyImages((), self._shoot)
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._embodiment
 
     def reset(self, spec: EpisodeSpec) -> Observation:
         """Begin an episode; its goal and objects depend on task and seed alone.
 
         Raises:
-            ConfigError: if there is no such task, wording or instruction.
+            ConfigError: if there is no such task, or Meta-World is not installed.
         """
+        self._images.expire()
         self.instruction = instruction(spec)
         self._inner: Any = self._task(spec.task)
         self._expert = make_expert(spec.task)
@@ -46,27 +62,37 @@ class MetaWorldEnvironment:
         return self.observe()
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
-        body = self.embodiment
-        if self._spec is None:
-            raise RuntimeError("the environment has not been reset: call reset(spec) first")
+        """See `vla.interfaces.Environment.step`.
+
+        Raises:
+            ActionError: if the action is not finite or has the wrong shape.
+            ObservationError: if the physics diverged.
+        """
+        body, spec = self.embodiment, self._begun
         if action.shape != (body.action_dim,) or not np.isfinite(action).all():
             raise ActionError(f"an action of {body.name} is {body.action_dim} finite numbers, got {action}")
         applied = np.clip(action, body.action_low, body.action_high).astype(np.float32)
+        self._images.expire()
         self._state, _, _, is_late, info = self._inner.step(applied / _SCALE)
         self._num_steps += 1
+        if not np.isfinite(self._state).all() or self._has_diverged():
+            raise ObservationError(
+                f"the physics of '{spec.task}', seed {spec.seed}, diverged at step {self._num_steps}"
+            )
         success = bool(info["success"])
         return Transition(self.observe(), applied, success, bool(is_late) and not success, success)
 
     def observe(self) -> Observation:
         """What a policy sees now: not where objects and goal are, which the state holds."""
         body = self.embodiment
+        self._images = LazyImages(body.cameras, self._shoot)
         readings = np.append(self._state[:3], self._state[3] * MAX_OPENING_M)
         return Observation(
-            images={},
+            images=self._images if self._lazy_pictures else dict(self._images),
             proprioception=readings.astype(np.float32),
             instruction=self.instruction,
             time_s=self._num_steps * body.control_dt_s,
-            fresh=frozenset(["proprioception"]),
+            fresh=frozenset([*self._images, "proprioception"]),
         )
 
     def expert_action(self) -> Float32[np.ndarray, " action_dim"]:
@@ -78,20 +104,23 @@ class MetaWorldEnvironment:
             action = self._expert.get_action(self._state.copy())
         return (np.clip(action, -1.0, 1.0) * _SCALE).astype(np.float32)
 
+    def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
+        """The view of `corner2`, at any size: for people."""
+        return self._shoot(CameraSpec("corner2", height=height, width=width))
+
     def close(self) -> None:
-        """Forget the models."""
+        """Forget the models; the renderers belong to the process."""
         self._task.cache_clear()
 
+    @property
+    def _begun(self) -> EpisodeSpec:
+        if self._spec is None:
+            raise RuntimeError("the environment has not been reset: call reset(spec) first")
+        return self._spec
 
-def instruction(spec: EpisodeSpec) -> str:
-    """What the policy is told.
+    def _shoot(self, camera: CameraSpec) -> UInt8[np.ndarray, "height width 3"]:
+        return shared_photographer().picture(self._begun.task, self._inner, camera)
 
-    Raises:
-        ConfigError: if there is no such task, or no such words for it.
-    """
-    if spec.task not in INSTRUCTIONS:
-        raise unknown("task", spec.task, INSTRUCTIONS)
-    if spec.templates is not TemplateSet.TRAINING or spec.instruction_kind is not InstructionKind.OWN:
-        asked = f"templates={spec.templates.value}, instruction={spec.instruction_kind.value}"
-        raise ConfigError(f"suite 'metaworld' has one wording of each task, got {asked}")
-    return spec.instruction or INSTRUCTIONS[spec.task]
+    def _has_diverged(self) -> bool:
+        """Whether MuJoCo found a state that is not finite, or far too large, and began anew from its first one."""
+        return any(self._inner.data.warning[kind].number for kind in _DIVERGED)

@@ -1,57 +1,72 @@
-"""The fifty tasks and what each is in words. Meta-World itself has names alone: `button-press-topdown-v3`."""
+"""The fifty tasks and what each is in words, as they stand in `wordings.yaml`.
+
+Each task has a few wordings, of which a seed takes one; some of them are held out from training.
+"""
 
 from __future__ import annotations
 
-INSTRUCTIONS = {
-    "assembly": "put the ring over the peg",
-    "basketball": "drop the basketball into the basket",
-    "bin_picking": "move the block from one bin to the other",
-    "box_close": "put the lid on the box",
-    "button_press_topdown": "press the button down from above",
-    "button_press_topdown_wall": "reach over the wall and press the button down",
-    "button_press": "push the button in",
-    "button_press_wall": "reach around the wall and push the button in",
-    "coffee_button": "press the button of the coffee machine",
-    "coffee_pull": "pull the mug away from the coffee machine",
-    "coffee_push": "push the mug under the coffee machine",
-    "dial_turn": "turn the dial",
-    "disassemble": "take the ring off the peg",
-    "door_close": "close the door",
-    "door_lock": "lock the door by turning its latch",
-    "door_open": "open the door",
-    "door_unlock": "unlock the door by turning its latch",
-    "hand_insert": "put the hand into the hole",
-    "drawer_close": "close the drawer",
-    "drawer_open": "open the drawer",
-    "faucet_open": "open the faucet",
-    "faucet_close": "close the faucet",
-    "hammer": "drive the nail in with the hammer",
-    "handle_press_side": "press the handle down from the side",
-    "handle_press": "press the handle down",
-    "handle_pull_side": "pull the handle up from the side",
-    "handle_pull": "pull the handle up",
-    "lever_pull": "pull the lever up",
-    "peg_insert_side": "put the peg into the hole in the side of the box",
-    "pick_place_wall": "pick up the puck and bring it over the wall to the goal",
-    "pick_out_of_hole": "take the puck out of the hole",
-    "reach": "reach the goal",
-    "push_back": "push the puck back to the goal",
-    "push": "push the puck to the goal",
-    "pick_place": "pick up the puck and bring it to the goal",
-    "plate_slide": "slide the plate forward into the net",
-    "plate_slide_side": "slide the plate sideways into the net",
-    "plate_slide_back": "pull the plate back out of the net",
-    "plate_slide_back_side": "pull the plate sideways out of the net",
-    "peg_unplug_side": "pull the peg out of the side of the box",
-    "soccer": "push the ball into the goal",
-    "stick_push": "push the bottle with the stick",
-    "stick_pull": "pull the bottle with the stick",
-    "push_wall": "push the puck around the wall to the goal",
-    "reach_wall": "reach the goal behind the wall",
-    "shelf_place": "put the block on the shelf",
-    "sweep_into": "sweep the block into the hole",
-    "sweep": "sweep the block off the table",
-    "window_open": "open the window",
-    "window_close": "close the window",
-}
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import yaml
+
+from vla.errors import unknown
+from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
+
+_WORDS_STREAM, _WRONG_STREAM = 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Wordings:
+    """One task in words."""
+
+    training: tuple[str, ...]
+    """The first is the plain one."""
+    held_out: tuple[str, ...]
+    """In no demonstration."""
+
+    def of(self, templates: TemplateSet) -> tuple[str, ...]:
+        return self.training if templates is TemplateSet.TRAINING else self.held_out
+
+
+def _read() -> dict[str, Wordings]:
+    text = (resources.files("vla_sim.metaworld_suite") / "wordings.yaml").read_text(encoding="utf-8")
+    tree: Mapping[str, Any] = yaml.safe_load(text)
+    return {task: Wordings(tuple(words["training"]), tuple(words["held_out"])) for task, words in tree.items()}
+
+
+WORDINGS = _read()
 """By task; a task's name is Meta-World's with underscores and without its version."""
+INSTRUCTIONS = {task: wordings.training[0] for task, wordings in WORDINGS.items()}
+"""The plain instruction of each task."""
+
+
+def instruction(spec: EpisodeSpec) -> str:
+    """What the policy is told; depends on the specification alone.
+
+    A wrong instruction is one of another task, chosen by the seed.
+
+    Raises:
+        ConfigError: if there is no such task.
+    """
+    if spec.task not in WORDINGS:
+        raise unknown("task", spec.task, WORDINGS)
+    if spec.instruction is not None:
+        return spec.instruction
+    if spec.instruction_kind is InstructionKind.WRONG:
+        others = [task for task in WORDINGS if task != spec.task]
+        generator = _generator(spec, _WRONG_STREAM)
+        return _one_of(WORDINGS[others[int(generator.integers(len(others)))]].of(spec.templates), generator)
+    return _one_of(WORDINGS[spec.task].of(spec.templates), _generator(spec, _WORDS_STREAM))
+
+
+def _generator(spec: EpisodeSpec, stream: int) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(spec.task.encode()), spec.seed, stream])
+
+
+def _one_of(sentences: tuple[str, ...], generator: np.random.Generator) -> str:
+    return sentences[int(generator.integers(len(sentences)))]

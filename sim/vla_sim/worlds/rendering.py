@@ -1,11 +1,12 @@
-"""One renderer and one GL context a process, shared by every world in it.
+"""One GL context a process, shared by every world in it.
 
 Shadow maps and multisampling cost nearly all of a frame on software GL; both are off in the model
-(`tabletop.py`), before the context is made. Several contexts in one process slow each other down.
+(`without_costly_effects`), before MuJoCo's context is made. Several GL contexts in one process slow each other down.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import threading
@@ -17,6 +18,8 @@ from jaxtyping import Int32, UInt8
 
 MAX_HEIGHT, MAX_WIDTH = 480, 640
 """The largest picture, px."""
+MAX_GEOMS = 300
+"""In one picture."""
 RENDER_SETTINGS = {"shadow_size": 0, "multisamples": 0, "reflections": False}
 """Part of what a dataset or a report says of its pictures."""
 
@@ -25,15 +28,12 @@ class Renderer:
     """Pictures of any model that is a copy of the one it was made for."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        """Make the GL context current in this thread, for good."""
-        self._thread = threading.get_ident()
-        # Software GL (llvmpipe) draws small pictures a quarter faster without threads of its own.
-        os.environ.setdefault("LP_NUM_THREADS", "0")
-        self._context = _gl_context()(MAX_WIDTH, MAX_HEIGHT)
-        self._context.make_current()
+        """Draw from this thread alone: it has the GL context."""
+        self._context, self._thread = _current_context()
+        self._require_thread()
         self._mujoco_context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mujoco_context)
-        self._scene = mujoco.MjvScene(model, maxgeom=300)
+        self._scene = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = mujoco.MjvOption()
@@ -74,22 +74,48 @@ class Renderer:
                 geoms[geom.segid + 1] = geom.objid
         return geoms[red + (green << 8) + (blue << 16)]
 
+    def close(self) -> None:
+        """Free what GL holds of the model; the GL context stays."""
+        self._mujoco_context.free()
+
     def _look(self, model: mujoco.MjModel, data: mujoco.MjData, camera_id: int, height: int, width: int) -> None:
-        if threading.get_ident() != self._thread:
-            raise RuntimeError("the renderer belongs to the thread that rendered first: render from that thread")
+        self._require_thread()
         if height > MAX_HEIGHT or width > MAX_WIDTH:
             raise ValueError(f"a picture is at most {MAX_HEIGHT} x {MAX_WIDTH} px, got {height} x {width}")
         self._camera.fixedcamid = camera_id
         category = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(model, data, self._option, None, self._camera, category, self._scene)
 
+    def _require_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("the renderer belongs to the thread that rendered first: render from that thread")
+
     def _draw(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         viewport = mujoco.MjrRect(0, 0, width, height)
+        # Another model's renderer may have drawn in between.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mujoco_context)
         mujoco.mjr_render(viewport, self._scene, self._mujoco_context)
         pixels = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, viewport, self._mujoco_context)
         # GL's first row is the bottom one.
         return np.ascontiguousarray(pixels[::-1])
+
+
+def without_costly_effects(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy without shadow map and multisampling: what to make a renderer with."""
+    plain = copy.copy(model)
+    plain.vis.quality.shadowsize = plain.vis.quality.offsamples = 0
+    return plain
+
+
+@functools.cache
+def _current_context() -> tuple[Any, int]:
+    """The GL context of this process, and the thread that asked first: it is current there, for good."""
+    # Software GL (llvmpipe) draws small pictures a quarter faster without threads of its own.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    context = _gl_context()(MAX_WIDTH, MAX_HEIGHT)
+    context.make_current()
+    return context, threading.get_ident()
 
 
 def _gl_context() -> Any:

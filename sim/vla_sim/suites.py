@@ -1,0 +1,84 @@
+"""What `suite=` can be: its tasks, who acts there, and what its results are summed up by.
+
+| suite             | tasks                   | pictures                                             |
+|-------------------|-------------------------|------------------------------------------------------|
+| `tabletop`        | eight of our own        | 64 x 80 and 32 x 40 px                               |
+| `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
+| `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from vla.embodiment import Embodiment
+from vla.errors import unknown
+from vla_policies.rollout import RolloutResult
+from vla_sim import metaworld_suite
+from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.jobs import FilmedEnvironment
+from vla_sim.metaworld_suite.difficulty import metaworld_averages, metaworld_groups
+from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
+from vla_sim.metaworld_suite.library import metaworld
+from vla_sim.oracle import ExpertEnvironment
+from vla_sim.tasks import SUITES as TABLETOP_SUITES
+from vla_sim.tasks import TASKS as TABLETOP_TASKS
+
+
+@runtime_checkable
+class SuiteEnvironment(FilmedEnvironment, ExpertEnvironment, Protocol):
+    """Where episodes of a suite happen: it can be filmed, and knows an expert."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Tasks that belong together."""
+
+    name: str
+    tasks: tuple[str, ...]
+    """In their order."""
+    known_tasks: tuple[str, ...]
+    """Those, and others that can be asked for by name."""
+    embodiment: Embodiment
+    make_environment: Callable[[], SuiteEnvironment]
+    require: Callable[[], object] = lambda: None
+    """Raises ConfigError if a package is not installed."""
+    packages: tuple[str, ...] = ()
+    """Those that an outcome depends on, besides everybody's."""
+    summarise: Callable[[Sequence[RolloutResult]], dict[str, Any]] = lambda results: {}
+    """What a report says of this suite's results besides success by task."""
+
+
+def suite(name: str) -> Suite:
+    """The suite of this name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if name not in SUITES:
+        raise unknown("suite", name, SUITES)
+    return SUITES[name]
+
+
+def _tabletop(name: str) -> Suite:
+    return Suite(name, TABLETOP_SUITES[name], tuple(TABLETOP_TASKS), TABLETOP_PANDA, TabletopEnvironment)
+
+
+def _metaworld(name: str) -> Suite:
+    body, tasks = metaworld_suite.BODIES[name], tuple(metaworld_suite.INSTRUCTIONS)
+    make_environment = functools.partial(MetaWorldEnvironment, body, lazy_pictures=True)
+    return Suite(name, tasks, tasks, body, make_environment, metaworld, ("metaworld",), _metaworld_summary)
+
+
+def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
+    return {"groups": metaworld_groups(results), "averages": metaworld_averages(results)}
+
+
+SUITES = {name: _tabletop(name) for name in TABLETOP_SUITES} | {
+    name: _metaworld(name) for name in metaworld_suite.BODIES
+}
+"""By what `suite=` calls them."""
