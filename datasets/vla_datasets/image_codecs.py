@@ -4,7 +4,7 @@
 |------------|----------------------------------|----------------------------------------------------|
 | `lossless` | 32 frames, zstd                  | nothing                                            |
 | `jpeg`     | 1 frame, quality 95, 4:4:4       | fine noise                                         |
-| `video`    | 4 frames, H.264, 4:4:4, one key  | fine noise; needs a fifth of a JPEG's bytes        |
+| `video`    | 3 frames, H.264, 4:4:4, one key  | fine noise; needs a seventh of a JPEG's bytes      |
 
 Which of them costs what: `docs/reference/store-format.md`, measured by `python -m benchmarks loading`.
 
@@ -40,7 +40,7 @@ class ImageCodec(enum.Enum):
     JPEG = "jpeg"
     """Each frame alone: the quickest to read, the largest of the two that lose."""
     VIDEO = "video"
-    """Four frames together: the smallest."""
+    """Three frames together: the smallest."""
 
 
 @runtime_checkable
@@ -157,8 +157,8 @@ class Jpeg:
 class Video:
     """H.264: a key frame, then what changes."""
 
-    chunk_frames = 4
-    quality = 23
+    chunk_frames = 3
+    quality = 24
     """x264's constant rate factor: 18 is hardly told from the original, 28 is visibly worse."""
     zarr_codecs = ({"name": "vla.h264", "configuration": {}},)
 
@@ -258,7 +258,7 @@ def _unpack(content: bytes) -> list[bytes]:
     start = 4 * (len(lengths) + 1)
     if not lengths or start + sum(lengths) != len(content):
         raise StoreError(f"{len(content)} bytes that are not a chunk of video")
-    ends = np.cumsum([start, *lengths]).tolist()
+    ends = itertools.accumulate(lengths, initial=start)
     return [content[begin:end] for begin, end in itertools.pairwise(ends)]
 
 

@@ -70,6 +70,7 @@ class StoreFrames:
                 got_name=f"store {store.name}",
             )
         self.embodiment, self._horizon, self._name = stores[0].embodiment, horizon, name
+        self._fingerprint = self.embodiment.fingerprint
         self._episodes = [(store, row) for store in stores for row in store.index()]
         self._ends = np.cumsum([row.num_steps for _, row in self._episodes])
         self._held = functools.lru_cache(maxsize=_HELD_EPISODES)(self._open_episode)
@@ -99,7 +100,7 @@ class StoreFrames:
         number = int(np.searchsorted(self._ends, index, side="right"))
         episode = self._held(number)
         step = index - int(self._ends[number]) + episode.row.num_steps
-        return episode.sample(step, self.embodiment.fingerprint)
+        return episode.sample(step, self._fingerprint)
 
     def _open_episode(self, number: int) -> _OpenEpisode:
         store, row = self._episodes[number]
