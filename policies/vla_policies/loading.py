@@ -1,6 +1,8 @@
 """From a policy's name on a command line to the policy.
 
-random | zero | pretrained | CHECKPOINT_DIR | blind | blind:CHECKPOINT_DIR | replay:STORE
+random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY
+
+`blind` and `frozen` alone are those of the shipped policy.
 """
 
 from __future__ import annotations
@@ -12,10 +14,23 @@ from pathlib import Path
 from vla.embodiment import Embodiment, require_same_embodiment
 from vla.errors import CheckpointError, ConfigError, unknown
 from vla.interfaces import Policy
+from vla_policies.ablations import FrozenPolicy
 from vla_policies.baselines import BlindPolicy, RandomPolicy, ReplayPolicy, ZeroPolicy
 
 PRETRAINED = "pretrained"
-POLICY_NAMES = ("random", "zero", "blind", PRETRAINED, "blind:CHECKPOINT_DIR", "replay:STORE", "CHECKPOINT_DIR")
+ABLATIONS = ("blind", "frozen", "shuffled")
+"""Another policy, from which one thing is taken away; `shuffled` is made by who knows the suite's sentences."""
+POLICY_NAMES = (
+    "random",
+    "zero",
+    "blind",
+    PRETRAINED,
+    "blind:CHECKPOINT_DIR",
+    "frozen",
+    "frozen:CHECKPOINT_DIR",
+    "replay:STORE",
+    "CHECKPOINT_DIR",
+)
 
 
 def load_policy(
@@ -40,9 +55,10 @@ def load_policy(
             return RandomPolicy(embodiment)
         case "zero" if not colon:
             return ZeroPolicy(embodiment)
-        case "blind":
+        case "blind" | "frozen":
             inner = argument if colon else PRETRAINED
-            return BlindPolicy(load_policy(inner, embodiment, batch_size=batch_size, also_known=also_known))
+            policy = load_policy(inner, embodiment, batch_size=batch_size, also_known=also_known)
+            return BlindPolicy(policy) if kind == "blind" else FrozenPolicy(policy)
         case "replay":
             return _load_replay(argument, embodiment)
     return _load_checkpoint(checkpoint_folder(name, also_known), embodiment, batch_size)
@@ -50,17 +66,19 @@ def load_policy(
 
 def is_checkpoint(name: str) -> bool:
     """Whether a policy of this name is a trained one as it is: `pretrained` or a folder."""
-    return name.partition(":")[0] not in ("random", "zero", "blind", "replay")
+    return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay")
 
 
 def checkpoint_hash(name: str) -> str | None:
     """SHA-256 of the checkpoint that a policy's name stands for; `None` if it has none."""
-    inner = name.removeprefix("blind:") if name != "blind" else PRETRAINED
-    if not is_checkpoint(inner):
+    kind, _, argument = name.partition(":")
+    if kind in ABLATIONS:
+        return checkpoint_hash(argument or PRETRAINED)
+    if not is_checkpoint(name):
         return None
     from vla_policies import checkpoint
 
-    return checkpoint.checkpoint_hash(checkpoint_folder(inner))
+    return checkpoint.checkpoint_hash(checkpoint_folder(name))
 
 
 def checkpoint_folder(name: str, also_known: Sequence[str] = ()) -> Path:

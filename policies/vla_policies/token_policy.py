@@ -19,6 +19,7 @@ from vla.dead_reckoning import after
 from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
 from vla.embodiment import Embodiment
 from vla.interfaces import PADDING_ID, ActionChunk, Observation, check_observation
+from vla_policies.certainty import TokenEntropy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 
 
@@ -76,15 +77,27 @@ class TokenPolicy:
         slots: Sequence[int] | None = None,
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> list[ActionChunk]:
+        return self.predict_with_entropy(observations, committed)[0]
+
+    def predict_with_entropy(
+        self, observations: Sequence[Observation], committed: Sequence[np.ndarray | None] | None = None
+    ) -> tuple[list[ActionChunk], list[TokenEntropy]]:
+        """The chunks of `predict`, and how sure the model was of each one's tokens.
+
+        Tokens that committed actions force count as the others do: the model had a distribution there too.
+        """
         for observation in observations:
             check_observation(observation, self.embodiment)
         nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
         first = [nothing if actions is None else actions for actions in committed or [None] * len(observations)]
         chunks: list[ActionChunk] = []
+        entropies: list[TokenEntropy] = []
         for start in range(0, len(observations), self._batch_size):
             batch = slice(start, start + self._batch_size)
-            chunks += self._predict_batch(observations[batch], first[batch])
-        return chunks
+            decoded = self.decode(observations[batch], first[batch])
+            chunks += self._chunks(decoded, observations[batch], first[batch])
+            entropies += _entropies(decoded)[: len(observations[batch])]
+        return chunks, entropies
 
     def decode(
         self,
@@ -113,10 +126,13 @@ class TokenPolicy:
             )
             return self._decoder.decode(prefix, None if forced is None else self._padded(forced))
 
-    def _predict_batch(
-        self, observations: Sequence[Observation], committed: Sequence[Float32[np.ndarray, "_ action_dim"]]
+    def _chunks(
+        self,
+        decoded: Decoded,
+        observations: Sequence[Observation],
+        committed: Sequence[Float32[np.ndarray, "_ action_dim"]],
     ) -> list[ActionChunk]:
-        ids = self.decode(observations, committed).ids[: len(observations)]
+        ids = decoded.ids[: len(observations)]
         actions = self._checkpoint.action_tokenizer.decode_committed(_to_numpy(ids), committed)
         valid_s = self.horizon * self.embodiment.control_dt_s
         return [
@@ -149,6 +165,14 @@ class TokenPolicy:
     @staticmethod
     def _images(observations: Sequence[Observation], camera: str) -> UInt8[np.ndarray, "batch height width 3"]:
         return np.stack([observation.images[camera] for observation in observations])
+
+
+def _entropies(decoded: Decoded) -> list[TokenEntropy]:
+    """Of every row's tokens; behind the end of a row the entropy is 0."""
+    entropy = _to_numpy(decoded.entropy)  # (batch, tokens)
+    counts = np.maximum(_to_numpy(decoded.lengths), 1)
+    means = entropy.sum(1) / counts
+    return [TokenEntropy(float(mean), float(row.max(initial=0.0))) for mean, row in zip(means, entropy, strict=True)]
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transition
+from vla_policies.certainty import CertainPolicy, Certainties, TokenEntropy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
 from vla_sim.attribution import Progress, Watch
@@ -61,6 +62,8 @@ class Outcome:
     """An MP4, if the job asked for it."""
     progress: Progress | None = None
     """How far it came, if the environment can tell."""
+    entropy: TokenEntropy | None = None
+    """How sure the policy was of its tokens, if it can tell."""
 
 
 type Message = Outcome | PredictCall
@@ -113,11 +116,14 @@ class JobRunner:
             if camera is not None:
                 camera.shoot(slot)
 
+        policy = self._policy(job.policy)
+        certainties = Certainties(policy) if isinstance(policy, CertainPolicy) else None
         events = RolloutEvents(on_reset, on_step, on_predict=calls.append)
         taken = _remembering(specs, indices)
-        for result in rollout(self._policy(job.policy), self._environments, taken, job.execution, events=events):
+        for result in rollout(certainties or policy, self._environments, taken, job.execution, events=events):
             film = None if camera is None else camera.finish(result.slot)
-            yield Outcome(indices[result.index], result, film, watch.finish(result.slot))
+            entropy = None if certainties is None else certainties.finish(result.slot)
+            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy)
         yield from calls[_WARM_UP_CALLS:]
 
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:

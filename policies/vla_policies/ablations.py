@@ -1,0 +1,107 @@
+"""A policy from which one thing is taken away: what it does without, says what the thing is worth.
+
+blind      black images (`vla_policies.baselines.BlindPolicy`)
+frozen     the images of the episode's first moment, for ever: it sees the scene, and never what it does
+shuffled   the words of another episode: it is told something, and not what is scored
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vla.embodiment import Embodiment
+from vla.errors import ConfigError
+from vla.interfaces import ActionChunk, Observation, Policy, check_observation
+
+_SHUFFLE_STREAM = 0x5F1E
+
+
+class FrozenPolicy:
+    """Another policy, shown the first images of its episode again and again; proprioception goes on."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._first: dict[int, Mapping[str, UInt8[np.ndarray, "height width 3"]]] = {}  # by slot
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._policy.embodiment
+
+    @property
+    def horizon(self) -> int:
+        return self._policy.horizon
+
+    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
+        self._policy.reset(seeds, slots)
+        for slot in _slots(seeds, slots):
+            self._first.pop(slot, None)
+
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        for observation in observations:
+            check_observation(observation, self.embodiment)
+        frozen = [
+            dataclasses.replace(observation, images=self._first.setdefault(slot, observation.images))
+            for slot, observation in zip(_slots(observations, slots), observations, strict=True)
+        ]
+        return self._policy.predict(frozen, slots, committed)
+
+
+class ShuffledPolicy:
+    """Another policy, told words that belong to another episode: drawn once an episode, from its seed and words."""
+
+    def __init__(self, policy: Policy, sentences: Sequence[str]) -> None:
+        """Draw from `sentences`, never those that an episode has itself.
+
+        Raises:
+            ConfigError: if there are fewer than two different ones.
+        """
+        if len(set(sentences)) < 2:
+            raise ConfigError(f"expected two or more different sentences to shuffle, got {len(set(sentences))}")
+        self._policy = policy
+        self._sentences = tuple(sentences)
+        self._seeds: dict[int, int] = {}  # by slot
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._policy.embodiment
+
+    @property
+    def horizon(self) -> int:
+        return self._policy.horizon
+
+    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
+        self._policy.reset(seeds, slots)
+        self._seeds.update(zip(_slots(seeds, slots), seeds, strict=True))
+
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        retold = [
+            dataclasses.replace(observation, instruction=self._other(observation.instruction, self._seeds[slot]))
+            for slot, observation in zip(_slots(observations, slots), observations, strict=True)
+        ]
+        return self._policy.predict(retold, slots, committed)
+
+    def _other(self, own: str, seed: int) -> str:
+        generator = np.random.default_rng([_SHUFFLE_STREAM, seed, zlib.crc32(own.encode())])
+        while True:
+            sentence = self._sentences[int(generator.integers(len(self._sentences)))]
+            if sentence != own:
+                return sentence
+
+
+def _slots(items: Sequence[object], slots: Sequence[int] | None) -> Sequence[int]:
+    return range(len(items)) if slots is None else slots
