@@ -9,6 +9,8 @@ VlaError
 ├── StoreError             an episode store that is empty, half written or altered      (exit status 2)
 ├── DataError              a dataset or corpus of others that cannot be read as it is   (exit status 2)
 ├── CheckpointError        a checkpoint that is absent, incomplete or altered           (exit status 2)
+├── WireError              a message between client and server that is none
+├── ServerError            a policy server that cannot be reached, is late, or refuses
 └── ArmError               a command an arm cannot accept in its present state
     └── ArmFault           latched: nothing moves until an operator names and acknowledges it
 """
@@ -53,6 +55,14 @@ class DataError(VlaError):
 
 class CheckpointError(VlaError):
     """A checkpoint is absent, incomplete or altered."""
+
+
+class WireError(VlaError):
+    """Bytes from a network that are not a message, or a message that is not what was agreed upon."""
+
+
+class ServerError(VlaError):
+    """A policy server cannot be reached, does not answer in time, or refuses."""
 
 
 class ArmError(VlaError):
