@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +54,18 @@ LOG = "log.jsonl"
 CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every")
 """What may differ when a run goes on: none of it changes what is learned."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
+MAX_WORD_TOKENS = 1024
+"""Of fitted merges; few sentences run out of merges before."""
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
+
+
+class Words(enum.Enum):
+    """How instructions become tokens."""
+
+    SHIPPED = "shipped"
+    """By merges learned from the tabletop's sentences."""
+    FITTED = "fitted"
+    """By merges learned from the sentences in the data."""
 
 
 @dataclasses.dataclass
@@ -89,10 +101,14 @@ class TrainConfig:
     """How chunks become action tokens: bins, fast, spline, vq, ordered, or a file of `vla tokens fit`."""
     vocabulary: int = 65
     """Action tokens that there are."""
+    words: Words = Words.SHIPPED
+    """How instructions become tokens."""
     shift_pixels: int = 1
     """Pictures are shifted by up to this many pixels."""
     init: str | None = None
     """Checkpoint folder whose weights, tokenizers and statistics to begin with."""
+    successes_only: bool = False
+    """Whether failed episodes are left out: where what was executed is imitated, they should be."""
     validation_share: float = 0.02
     """Of the episodes, kept out of training."""
     log_every: int = 50
@@ -154,7 +170,7 @@ class _Run:
         self._embodiment = frames.embodiment
         self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
-        self._text_tokenizer = start.text_tokenizer if start else TextTokenizer.shipped()
+        self._text_tokenizer = start.text_tokenizer if start else _text_tokenizer(config, frames)
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, config.backbone, config.head
         ).to(self._device)
@@ -259,7 +275,10 @@ class _Data:
             calls = [f"{call} policy={self._config.out}" for call in self._config.dagger]
             paths = [*paths, self._collected(f"dagger-{number}", calls, number)]
         embodiment = self._start.embodiment if self._start else None
-        return load_frames([EpisodeStore.open(path, embodiment) for path in paths], self._config.horizon)
+        stores = [EpisodeStore.open(path, embodiment) for path in paths]
+        return load_frames(
+            stores, self._config.horizon, keep=lambda row: row.success or not self._config.successes_only
+        )
 
     def _collected(self, name: str, calls: Sequence[str], round_number: int) -> str:
         path = self._folder / name
@@ -272,6 +291,12 @@ class _Data:
                 _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
         return str(path)
+
+
+def _text_tokenizer(config: TrainConfig, frames: Frames) -> TextTokenizer:
+    if config.words is Words.SHIPPED:
+        return TextTokenizer.shipped()
+    return TextTokenizer.train(frames.instructions, MAX_WORD_TOKENS)
 
 
 def _action_tokenizer(config: TrainConfig, frames: Frames) -> ActionTokenizer:
