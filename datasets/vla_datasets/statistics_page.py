@@ -46,20 +46,26 @@ def statistics_page(bodies: Sequence[BodyStatistics]) -> str:
     )
 
 
+_WIDE = 140
+
+
 def print_statistics(body: BodyStatistics, console: Console | None = None) -> None:
     """Print a row for each field."""
     console = console or Console()
     title = f"{body.embodiment.name}: {body.episodes} episodes, {body.steps} steps of {', '.join(body.stores)}"
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    headers = ["mean", "deviation", "min", "max", *(f"q{level:g}" for level in body.actions.levels)]
+    # A narrow window shows what fits; the files have it all.
+    shown = range(len(headers)) if console.width >= _WIDE else [0, 1, 2, 3]
     for header in ("field", "unit"):
         table.add_column(header)
-    for header in ("mean", "deviation", "min", "max", *(f"q{level:g}" for level in body.actions.levels)):
-        table.add_column(header, justify="right")
-    for what, fields, found in _both(body):
+    for column in shown:
+        table.add_column(headers[column], justify="right")
+    for _, fields, found in _both(body):
         table.add_section()
         for index, field in enumerate(fields):
-            table.add_row(what, field.name, field.unit, *_figures(field, found, index))
+            figures = _figures(field, found, index)
+            table.add_row(field.name, field.unit, *(figures[column] for column in shown))
     console.print(table)
 
 

@@ -54,9 +54,11 @@ def test_a_gallery_shows_samples_with_their_places(shards: Path, tmp_path: Path)
     assert "http" not in page
 
 
-def test_fewer_samples_are_spread_from_the_first_to_the_last(shards: Path) -> None:
+def test_fewer_samples_come_one_from_each_part(shards: Path) -> None:
     corpus = open_corpus(CorpusConfig(path=str(shards)))
-    assert spread(corpus, 2) == [0, 3]
+    first, second = spread(corpus, 2)
+    assert first in (0, 1)
+    assert second in (2, 3)
     assert spread(corpus, 0) == spread(corpus, 9) == [0, 1, 2, 3]
 
 

@@ -70,7 +70,7 @@ class _Card:
 
 
 def write_gallery(corpus: WebCorpus, out: Path, count: int = 200) -> int:
-    """Write the page of `count` samples, evenly spread, and their pictures, the page last; how many it shows.
+    """Write the page of `count` samples, spread over the corpus, and their pictures, the page last; how many it shows.
 
     Args:
         out: made if it is not there; files of the same names are replaced.

@@ -43,13 +43,17 @@ class Survey:
 
 
 def spread(corpus: WebCorpus, count: int) -> list[int]:
-    """`count` numbers of samples, evenly from the first to the last; all of them for 0, or if there are fewer."""
+    """`count` numbers of samples, one out of each of as many equal parts; all of them for 0, or if there are fewer.
+
+    Which one is drawn by lot, always the same: at even distances, kinds that take turns would be missed.
+    """
     number = min(count or len(corpus), len(corpus))
-    return np.linspace(0, len(corpus) - 1, number).astype(int).tolist()
+    within = np.random.default_rng(0).random(number)
+    return ((np.arange(number) + within) * (len(corpus) / number)).astype(int).tolist()
 
 
 def survey(corpus: WebCorpus, count: int = 0) -> Survey:
-    """Read `count` samples, evenly spread, and count what they are; 0 for all.
+    """Read `count` samples, spread over the corpus, and count what they are; 0 for all.
 
     Raises:
         DataError: naming the sample that cannot be read.

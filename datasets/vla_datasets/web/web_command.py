@@ -28,7 +28,7 @@ class InfoConfig:
     corpus: CorpusFormat = dataclasses.field(default_factory=CorpusFormat)
     """Its format, where the shards are not ours."""
     samples: int = 0
-    """How many to read, evenly spread; 0 for all."""
+    """How many to read, spread over the corpus; 0 for all."""
 
 
 @dataclasses.dataclass
@@ -45,7 +45,7 @@ class ViewConfig:
     out: Path = MISSING
     """The folder to write index.html and the pictures into."""
     samples: int = 200
-    """How many to show, evenly spread; 0 for all."""
+    """How many to show, spread over the corpus; 0 for all."""
 
 
 def info_main(arguments: Sequence[str]) -> int:
