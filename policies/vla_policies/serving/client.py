@@ -71,7 +71,8 @@ class Client:
         """Connect, and be greeted."""
         self._url = url
         self._number = 0
-        self._socket = connect(
+        self._exit = contextlib.ExitStack()
+        made = connect(
             url,
             ssl=tls,
             additional_headers={} if token is None else {"Authorization": f"Api-Key {token}"},
@@ -81,6 +82,7 @@ class Client:
             close_timeout=0.5,
             proxy=None,
         )
+        self._socket = self._exit.enter_context(made)
         try:
             data = self._socket.recv(timeout=within_s)
             if isinstance(data, str):
@@ -112,7 +114,7 @@ class Client:
     def close(self) -> None:
         """Say goodbye, if anyone still listens."""
         with contextlib.suppress(OSError, WebSocketException):
-            self._socket.close()
+            self._exit.close()
 
     def _ask(self, questions: Sequence[dict[str, Any]], until_s: float) -> list[dict[str, Any] | VlaError]:
         first = self._number
