@@ -50,7 +50,7 @@ class FrozenPolicy:
         for observation in observations:
             check_observation(observation, self.embodiment)
         frozen = [
-            dataclasses.replace(observation, images=self._first.setdefault(slot, observation.images))
+            dataclasses.replace(observation, images=self._first.setdefault(slot, dict(observation.images)))
             for slot, observation in zip(_slots(observations, slots), observations, strict=True)
         ]
         return self._policy.predict(frozen, slots, committed)

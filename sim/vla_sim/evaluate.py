@@ -19,13 +19,25 @@ from typing import Any
 from rich.progress import Progress
 
 from vla import cli
+from vla.interfaces import Policy
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim import provenance
-from vla_sim.evaluation_plan import EvalConfig, Run, check_config, checkpoint_hash, config_hash, make_policy
+from vla_sim.attribution import stages_tree
+from vla_sim.calibration import calibration
+from vla_sim.evaluation_plan import (
+    EvalConfig,
+    Run,
+    check_config,
+    check_contamination,
+    checkpoint_hash,
+    config_hash,
+    make_policy,
+)
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.scores import latency, scores, seam_jumps
+from vla_sim.stopping import Stop, stop_when_sure
 from vla_sim.suites import suite
 from vla_sim.workers import Pool, worker_pool
 
@@ -69,11 +81,14 @@ def evaluate(config: EvalConfig) -> Evaluation:
     """
     begin = time.monotonic()
     main_run, *controls = check_config(config)
+    contamination = check_contamination(config, [main_run, *controls])
     chosen = suite(config.suite)
     with _pool(config, [main_run, *controls]) as pool, evaluation_progress() as progress:
-        results, calls = _carry_out(main_run, pool, progress)
+        outcomes, calls, stop = _measure(config, main_run, pool, progress)
+        results = [outcome.result for outcome in outcomes]
+        main_run = dataclasses.replace(main_run, specs=tuple(result.spec for result in results))
         episodes_s = time.monotonic() - begin
-        controlled = [(run, _carry_out(run, pool, progress)[0]) for run in controls]
+        controlled = [(run, [o.result for o in _carry_out(run, pool, progress)[0]]) for run in controls]
         single_calls = [
             c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
         ]
@@ -84,6 +99,10 @@ def evaluate(config: EvalConfig) -> Evaluation:
         "seed": config.seed,
         **scores(results),
         **chosen.summarise(results),
+        "stages": stages_tree(results, [outcome.progress for outcome in outcomes]),
+        "calibration": calibration(results, [outcome.entropy for outcome in outcomes]),
+        "stopped": None if stop is None else stop.to_json(),
+        "contamination": contamination,
         "controls": {run.name: {"policy": run.policy, **scores(found)} for run, found in controlled},
         "seams": seam_jumps(results, chosen.embodiment),
         "latency_ms": latency(single_calls),
@@ -118,16 +137,43 @@ def _pool(config: EvalConfig, runs: Sequence[Run]) -> contextlib.AbstractContext
 def make_runner(batch: int, suite_name: str = "tabletop") -> JobRunner:
     """What a worker process works with."""
     environments = [suite(suite_name).make_environment() for _ in range(batch)]
-    return JobRunner(environments, lambda name, batch_size: make_policy(name, environments, batch_size))
+
+    def make(name: str, batch_size: int | None) -> Policy:
+        return make_policy(name, environments, batch_size, suite_name=suite_name)
+
+    return JobRunner(environments, make)
 
 
-def _carry_out(run: Run, pool: Pool, progress: Progress) -> tuple[list[RolloutResult], list[PredictCall]]:
-    """The results of a run, in the order of its specs, and its predict calls."""
+def _measure(
+    config: EvalConfig, run: Run, pool: Pool, progress: Progress
+) -> tuple[list[Outcome], list[PredictCall], Stop | None]:
+    """The main run, whole or until it is sure enough; outcomes by task, then seed."""
+    if config.until is None:
+        return *_carry_out(run, pool, progress), None
+    calls: list[PredictCall] = []
+
+    def run_block(first: int, end: int) -> list[Outcome]:
+        specs = tuple(spec for spec in run.specs if first <= spec.seed - config.seed < end)
+        block = dataclasses.replace(run, name=f"{run.name} {first} to {end - 1}", specs=specs)
+        found, more = _carry_out(block, pool, progress)
+        calls.extend(more)
+        return found
+
+    found, stop = stop_when_sure(
+        run_block, lambda outcome: outcome.result.success, episodes=config.episodes, until=config.until
+    )
+    by_spec = {outcome.result.spec: outcome for outcome in found}
+    ordered = [by_spec[spec] for spec in run.specs if spec in by_spec]
+    return [dataclasses.replace(outcome, index=index) for index, outcome in enumerate(ordered)], calls, stop
+
+
+def _carry_out(run: Run, pool: Pool, progress: Progress) -> tuple[list[Outcome], list[PredictCall]]:
+    """The outcomes of a run, in the order of its specs, and its predict calls."""
     messages = list(
         count_outcomes(pool.run(Job(run.policy, run.execution), run.specs), run.name, len(run.specs), progress)
     )
     calls = [message for message in messages if isinstance(message, PredictCall)]
-    return [outcome.result for outcome in _in_order(messages)], calls
+    return _in_order(messages), calls
 
 
 def _film(

@@ -7,6 +7,7 @@ import enum
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -14,13 +15,15 @@ from vla import cli
 from vla.errors import ConfigError, unknown
 from vla.interfaces import EpisodeSpec, InstructionKind, Policy, TemplateSet
 from vla_policies import loading
+from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
+from vla_sim.contamination import require_unseen
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.oracle import ScriptedPolicy
 from vla_sim.suites import SuiteEnvironment, suite
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
-SCRIPTED = "scripted"
+SCRIPTED, SHUFFLED = "scripted", "shuffled"
 FIRST_UNSEEN_SEED = 1_000_000
 """Demonstrations are collected at seeds below."""
 
@@ -30,12 +33,20 @@ class Control(enum.Enum):
 
     RANDOM = "random"
     """Random actions: how much of a success is luck."""
+    ZERO = "zero"
+    """No motion: how much of a success is there from the start."""
     BLIND = "blind"
     """The policy, shown black images."""
+    FROZEN_IMAGE = "frozen_image"
+    """The policy, shown the first images of the episode for ever."""
     WRONG_INSTRUCTION = "wrong_instruction"
     """The policy, told to do another task in the same scene; the original is scored."""
+    SHUFFLED_INSTRUCTION = "shuffled_instruction"
+    """The policy, told words of another episode, which its own scene may not offer."""
     HELD_OUT = "held_out"
     """The policy, told in words that no training episode had. This one should not fall."""
+    ORACLE = "oracle"
+    """The scripted expert, who looks into the simulator: how much of a failure is the suite's."""
 
 
 @dataclasses.dataclass
@@ -48,7 +59,8 @@ class EvalConfig:
     """
 
     policy: str = "pretrained"
-    """pretrained, a checkpoint folder, scripted, random, zero, blind, blind:CHECKPOINT_DIR or replay:STORE."""
+    """pretrained, a checkpoint folder, scripted, random, zero, replay:STORE, or blind:, frozen: or shuffled: before
+    another policy."""
     suite: str = "tabletop"
     """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures."""
     tasks: list[str] = dataclasses.field(default_factory=list)
@@ -65,6 +77,11 @@ class EvalConfig:
     """How action chunks are carried out."""
     controls: list[Control] | None = None
     """Beside the main evaluation; if not given, all of them for a checkpoint and none for others."""
+    until: float | None = None
+    """Half-width of the overall 95 % interval at which to stop, looked at every ten episodes of each task; `episodes`
+    is then the most."""
+    train_data: list[str] = dataclasses.field(default_factory=list)
+    """Episode stores the policy was trained on: an evaluation of a scene that is in them is refused."""
     control_episodes: int = 10
     """Of each task, for each control; at the same first seeds."""
     workers: int | None = None
@@ -111,13 +128,15 @@ def check_config(config: EvalConfig) -> list[Run]:
         value = getattr(config, name)
         if value is not None and value < lowest:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
+    if config.until is not None and not 0.0 < config.until < 0.5:
+        raise ConfigError(f"until is a half-width between 0 and 0.5, got {config.until}")
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
     suite(config.suite).require()
     _check_out(config.out)
     runs = planned_runs(config)
     environments = [suite(config.suite).make_environment()]
     for run in runs:
-        policy = make_policy(run.policy, environments)
+        policy = make_policy(run.policy, environments, suite_name=config.suite)
         check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
     return runs
 
@@ -132,11 +151,20 @@ def _check_out(out: Path) -> None:
 def planned_runs(config: EvalConfig) -> list[Run]:
     """The main run, then the controls."""
     chosen = _default_controls(config) if config.controls is None else config.controls
-    if Control.BLIND in chosen and config.policy == SCRIPTED:
-        raise ConfigError("the scripted policy looks at no images: leave 'blind' out of controls")
+    for control in (Control.BLIND, Control.FROZEN_IMAGE, Control.SHUFFLED_INSTRUCTION):
+        if control in chosen and config.policy == SCRIPTED:
+            raise ConfigError(
+                f"the scripted policy looks at no images and hears no words: leave '{control.value}' out of controls"
+            )
     specs = _specs(config, config.episodes)
     plans = {
         Control.RANDOM: Run("random", "random", _specs(config), ExecutionConfig()),
+        Control.ZERO: Run("zero", "zero", _specs(config), ExecutionConfig()),
+        Control.FROZEN_IMAGE: Run("frozen_image", f"frozen:{config.policy}", _specs(config), config.execution),
+        Control.SHUFFLED_INSTRUCTION: Run(
+            "shuffled_instruction", f"shuffled:{config.policy}", _specs(config), config.execution
+        ),
+        Control.ORACLE: Run("oracle", SCRIPTED, _specs(config), ExecutionConfig()),
         Control.BLIND: Run("blind", f"blind:{config.policy}", _specs(config), config.execution),
         Control.WRONG_INSTRUCTION: Run(
             "wrong_instruction",
@@ -150,7 +178,7 @@ def planned_runs(config: EvalConfig) -> list[Run]:
     }
     return [
         Run("policy", config.policy, specs, config.execution),
-        *(run for control, run in plans.items() if control in chosen),
+        *(plans[control] for control in Control if control in chosen),
     ]
 
 
@@ -168,24 +196,49 @@ def chosen_tasks(suite_name: str, tasks: Sequence[str]) -> list[str]:
     return [task for task in order if task in (tasks or chosen.tasks)]
 
 
-def make_policy(name: str, environments: Sequence[SuiteEnvironment], batch_size: int | None = None) -> Policy:
+def check_contamination(config: EvalConfig, runs: Sequence[Run]) -> dict[str, Any] | None:
+    """What the runs' scenes were compared with; `None` if no training data is named.
+
+    Raises:
+        ConfigError: naming an episode that is in the training data.
+        StoreError: if a store cannot be read.
+    """
+    if not config.train_data:
+        return None
+    chosen = suite(config.suite)
+    specs = [spec for run in runs for spec in run.specs]
+    return dataclasses.asdict(require_unseen(config.train_data, specs, chosen.make_environment, chosen.scene_of))
+
+
+def make_policy(
+    name: str,
+    environments: Sequence[SuiteEnvironment],
+    batch_size: int | None = None,
+    *,
+    suite_name: str = "tabletop",
+) -> Policy:
     """The policy of this name, to act in these environments.
 
     Args:
         batch_size: of every pass through a checkpoint's model; the policy's own if not given.
+        suite_name: whose sentences are shuffled.
 
     Raises:
         VlaError: if there is none, or it cannot act here.
     """
     if name == SCRIPTED:
         return ScriptedPolicy(environments)
+    kind, _, inner = name.partition(":")
+    if kind == SHUFFLED:
+        told = make_policy(inner or loading.PRETRAINED, environments, batch_size, suite_name=suite_name)
+        return ShuffledPolicy(told, suite(suite_name).sentences())
     return loading.load_policy(name, environments[0].embodiment, batch_size=batch_size, also_known=(SCRIPTED,))
 
 
 def config_hash(config: EvalConfig) -> str:
     """Of all that can change an outcome: where, and how fast, is left out."""
     tree = cli.resolved(config)
-    for name in ("out", "workers", "batch", "videos", "failure_videos", "film"):
+    for name in ("out", "workers", "batch", "videos", "failure_videos", "film", "train_data"):
         del tree[name]
     return cli.config_hash(tree)
 

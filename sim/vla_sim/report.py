@@ -22,9 +22,13 @@ TEMPLATE = "report_template.html"
 
 CONTROL_MEANING = {
     "random": ("random actions", "should be near zero"),
+    "zero": ("no motion", "should be near zero"),
     "blind": ("black images", "should be near zero"),
+    "frozen_image": ("the first images for ever", "should be far below"),
     "wrong_instruction": ("told another task, scored on this one", "should be near zero"),
+    "shuffled_instruction": ("told words of another episode", "should be near zero"),
     "held_out": ("wordings that no training episode had", "should not fall"),
+    "oracle": ("the scripted expert, who looks into the simulator", "should be near one"),
 }
 """What each control is, and where it should be."""
 
@@ -64,6 +68,13 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
     failed = [episode for episode in report["episodes"] if not episode["success"]]
     return template.render(
         report=report,
+        groups=worst_first(report.get("groups", {})),
+        stages=report.get("stages", {}),
+        stage_names=_stage_names(report),
+        calibration=report.get("calibration"),
+        stopped=report.get("stopped"),
+        contamination=report.get("contamination"),
+        last_seed=max(episode["seed"] for episode in report["episodes"]),
         tasks=[{"name": name, **share, "steps": _mean_steps(report, name)} for name, share in report["tasks"].items()],
         controls=[_control(name, run) for name, run in report["controls"].items()],
         failed=len(failed),
@@ -72,6 +83,16 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
         unfilmed=[episode for episode in failed if (episode["task"], episode["seed"]) not in shown],
         details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
     )
+
+
+def worst_first(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups of tasks, each with its name, the one with the lowest success first."""
+    return sorted(({"name": name, **share} for name, share in groups.items()), key=lambda group: group["success"])
+
+
+def _stage_names(report: Mapping[str, Any]) -> list[str]:
+    """Every stage of any task, in their order."""
+    return list(dict.fromkeys(name for row in report.get("stages", {}).values() for name in row["came_to"]))
 
 
 def print_table(report: Mapping[str, Any], out: Path, console: Console | None = None) -> None:
@@ -102,6 +123,8 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
             f"one chunk takes {_milliseconds(call['p50'])} (p50), {_milliseconds(call['p99'])} (p99); "
             f"the whole took {report['seconds']['total']:.0f} s"
         )
+    for group in worst_first(report.get("groups", {}))[:1]:
+        console.print(f"worst group: {group['name']}, {_percent(group['success'])} of {group['n']}", markup=False)
     if report["errors"]:
         first = next(episode for episode in report["episodes"] if episode["error"])
         console.print(f"{report['errors']} episodes ended in errors; the first: {first['error']}", markup=False)

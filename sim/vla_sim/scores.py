@@ -5,7 +5,7 @@ An episode that ended in an error counts as one without success: it is never lef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,14 @@ def scores(results: Sequence[RolloutResult]) -> dict[str, Any]:
     if pairs:
         tree["pairs"] = {"+".join(PAIRED_TASKS): share(pairs).to_json()}
     return tree
+
+
+def group_scores(
+    results: Sequence[RolloutResult], groups: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, int | float]]:
+    """Success of each group of tasks that was tried, over all its episodes, as `Share.to_json` gives it."""
+    found = {name: [r.success for r in results if r.spec.task in tasks] for name, tasks in groups.items()}
+    return {name: share(successes).to_json() for name, successes in found.items() if successes}
 
 
 def paired_successes(results: Iterable[RolloutResult]) -> list[bool]:

@@ -23,10 +23,14 @@ from vla_sim.environment import TabletopEnvironment
 from vla_sim.jobs import FilmedEnvironment
 from vla_sim.metaworld_suite.difficulty import metaworld_averages, metaworld_groups
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
+from vla_sim.metaworld_suite.instructions import WORDINGS
 from vla_sim.metaworld_suite.library import metaworld
 from vla_sim.oracle import ExpertEnvironment
+from vla_sim.scores import group_scores
+from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
+from vla_sim.tasks import all_instructions
 
 
 @runtime_checkable
@@ -51,6 +55,10 @@ class Suite:
     """Those that an outcome depends on, besides everybody's."""
     summarise: Callable[[Sequence[RolloutResult]], dict[str, Any]] = lambda results: {}
     """What a report says of this suite's results besides success by task."""
+    sentences: Callable[[], Sequence[str]] = lambda: ()
+    """Every instruction of training."""
+    scene_of: Callable[[str], str] = lambda task: task
+    """The task whose scenes a task has, seed by seed."""
 
 
 def suite(name: str) -> Suite:
@@ -65,13 +73,28 @@ def suite(name: str) -> Suite:
 
 
 def _tabletop(name: str) -> Suite:
-    return Suite(name, TABLETOP_SUITES[name], tuple(TABLETOP_TASKS), TABLETOP_PANDA, TabletopEnvironment)
+    return Suite(
+        name,
+        TABLETOP_SUITES[name],
+        tuple(TABLETOP_TASKS),
+        TABLETOP_PANDA,
+        TabletopEnvironment,
+        summarise=lambda results: {"groups": group_scores(results, TABLETOP_GROUPS)},
+        sentences=functools.partial(all_instructions, name),
+        scene_of=lambda task: TABLETOP_TASKS[task].scene_of or task,
+    )
 
 
 def _metaworld(name: str) -> Suite:
     body, tasks = metaworld_suite.BODIES[name], tuple(metaworld_suite.INSTRUCTIONS)
     make_environment = functools.partial(MetaWorldEnvironment, body, lazy_pictures=True)
-    return Suite(name, tasks, tasks, body, make_environment, metaworld, ("metaworld",), _metaworld_summary)
+    return Suite(
+        name, tasks, tasks, body, make_environment, metaworld, ("metaworld",), _metaworld_summary, _metaworld_sentences
+    )
+
+
+def _metaworld_sentences() -> list[str]:
+    return [sentence for wordings in WORDINGS.values() for sentence in wordings.training]
 
 
 def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.rollout import RolloutResult
 from vla_sim import demo, evaluate
 from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.evaluation_plan import Control
 from vla_sim.jobs import Job, Message, Outcome
 from vla_sim.workers import worker_pool
 
@@ -98,7 +100,7 @@ def test_a_checkpoint_is_evaluated_with_every_control(tmp_path: Path, checkpoint
     arguments = [f"policy={checkpoint}", "tasks=[reach]", "episodes=1", "workers=1", "videos=0", f"out={tmp_path}"]
     assert evaluate.main(arguments) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert list(report["controls"]) == ["random", "blind", "wrong_instruction", "held_out"]
+    assert list(report["controls"]) == [control.value for control in Control]
     assert len(report["hashes"]["checkpoint"]) == 64
     assert report["latency_ms"]["mean_batch_size"] == 1
 
@@ -171,7 +173,7 @@ def test_episodes_that_end_in_errors_give_status_three(tmp_path: Path, monkeypat
     def broken(self: object, action: object) -> None:
         raise RuntimeError("the wheel came off")
 
-    monkeypatch.setattr(evaluate.TabletopEnvironment, "step", broken)
+    monkeypatch.setattr(TabletopEnvironment, "step", broken)
     arguments = ["policy=zero", "tasks=[reach]", "episodes=2", "workers=1", f"out={tmp_path}"]
     assert evaluate.main(arguments) == 3
     report = json.loads((tmp_path / "report.json").read_text())
@@ -198,6 +200,34 @@ def test_an_interruption_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(evaluate, "count_outcomes", interrupted)
     assert evaluate.main([*FULL_LOOP, f"out={tmp_path}/out"]) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 3), (2, 8)])
+def test_it_stops_at_a_stated_precision_whatever_the_workers(tmp_path: Path, workers: int, batch: int) -> None:
+    arguments = ["policy=zero", "tasks=[reach,press_button]", "episodes=40", "until=0.05", "videos=1", f"batch={batch}"]
+    assert evaluate.main([*arguments, f"workers={workers}", f"out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["stopped"]["looks"], report["stopped"]["episodes"], report["overall"]["n"]) == (2, 20, 40)
+    assert report["stopped"]["half_width"] <= 0.05
+    assert [e["seed"] - 1_000_000 for e in report["episodes"]] == [*range(20), *range(20)]
+    assert report["repeated"]["same"] == report["repeated"]["n"] > 0
+
+
+def test_a_report_says_where_failures_got_stuck_and_how_groups_fared(tmp_path: Path) -> None:
+    assert evaluate.main(["policy=zero", "tasks=[reach,stack]", "episodes=2", "workers=1", f"out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["stages"]["stack"]["came_to"] == {"start": 2, "reached": 0, "grasped": 0, "moved": 0, "placed": 0}
+    assert {name: group["n"] for name, group in report["groups"].items()} == {"free_motion": 2, "placing": 2}
+    assert report["calibration"] is None
+    assert "Where failures got stuck" in (tmp_path / "report.html").read_text()
+
+
+def test_a_token_policy_is_asked_how_sure_it_was(tmp_path: Path, checkpoint: str) -> None:
+    arguments = [f"policy={checkpoint}", "tasks=[reach]", "episodes=2", "controls=[]", "workers=1", "videos=0"]
+    assert evaluate.main([*arguments, f"out={tmp_path}"]) == 0
+    calibration = json.loads((tmp_path / "report.json").read_text())["calibration"]
+    assert calibration["failures"] + calibration["successes"] == 2
+    assert set(calibration) == {"failures", "successes", "mean_entropy", "highest_entropy"}
 
 
 @pytest.mark.slow

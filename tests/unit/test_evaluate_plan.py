@@ -10,11 +10,21 @@ import pytest
 
 from vla.errors import ConfigError, VlaError
 from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
+from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.loading import PRETRAINED
-from vla_sim.evaluation_plan import Control, EvalConfig, check_config, chosen_tasks, config_hash, planned_runs
+from vla_sim.evaluation_plan import (
+    Control,
+    EvalConfig,
+    check_config,
+    chosen_tasks,
+    config_hash,
+    make_policy,
+    planned_runs,
+)
 from vla_sim.filming import FilmConfig
-from vla_sim.tasks import SUITES
+from vla_sim.suites import suite
+from vla_sim.tasks import GROUPS, SUITES, TASKS
 
 
 def config(**values: Any) -> EvalConfig:
@@ -30,6 +40,15 @@ def test_specs_go_by_task_in_the_suites_order_then_by_seed() -> None:
         EpisodeSpec("stack", 7),
         EpisodeSpec("stack", 8),
     )
+
+
+def test_every_task_of_the_tabletop_is_in_one_group() -> None:
+    assert sorted(task for tasks in GROUPS.values() for task in tasks) == sorted(TASKS)
+
+
+def test_shuffled_words_are_of_the_suite() -> None:
+    environments = [suite("tabletop").make_environment()]
+    assert isinstance(make_policy("shuffled:zero", environments), ShuffledPolicy)
 
 
 def test_a_suite_is_eight_tasks() -> None:
@@ -55,11 +74,15 @@ def test_each_control_differs_from_the_main_run_in_one_thing() -> None:
     assert (main.policy, len(main.specs)) == ("runs/a", 3)
     assert [(run.name, run.policy, run.specs) for run in controls] == [
         ("random", "random", (plain,)),
+        ("zero", "zero", (plain,)),
         ("blind", "blind:runs/a", (plain,)),
+        ("frozen_image", "frozen:runs/a", (plain,)),
         ("wrong_instruction", "runs/a", (dataclasses.replace(plain, instruction_kind=InstructionKind.WRONG),)),
+        ("shuffled_instruction", "shuffled:runs/a", (plain,)),
         ("held_out", "runs/a", (dataclasses.replace(plain, templates=TemplateSet.HELD_OUT),)),
+        ("oracle", "scripted", (plain,)),
     ]
-    assert all(run.execution == execution for run in controls if run.name != "random")
+    assert all(run.execution == execution for run in controls if run.name not in ("random", "zero", "oracle"))
 
 
 @pytest.mark.parametrize("policy", ["pretrained", "runs/a"])
@@ -99,6 +122,9 @@ def test_others_have_no_controls_unless_asked_for(values: dict[str, Any]) -> Non
         ({"film": FilmConfig(speed=0.0)}, "film.speed is from 0.1 to 10, got 0.0"),
         ({"film": FilmConfig(quality=60)}, "film.quality is from 0 to 51, got 60"),
         ({"policy": "scripted", "controls": [Control.BLIND]}, "the scripted policy looks at no images"),
+        ({"policy": "scripted", "controls": [Control.SHUFFLED_INSTRUCTION]}, "leave 'shuffled_instruction' out"),
+        ({"until": 0.0}, "until is a half-width between 0 and 0.5, got 0.0"),
+        ({"until": 2.0}, "until is a half-width between 0 and 0.5, got 2.0"),
         (
             {"execution": ExecutionConfig(ExecutionMode.RECEDING_HORIZON, 9)},
             "execute_steps is from 1 to the policy's horizon, 4; got 9",
@@ -124,7 +150,15 @@ def test_an_absent_policy_is_refused_by_its_path(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"out": Path("elsewhere")}, {"workers": 3}, {"batch": 2}, {"videos": 0}, {"failure_videos": 0}]
+    "change",
+    [
+        {"out": Path("elsewhere")},
+        {"workers": 3},
+        {"batch": 2},
+        {"videos": 0},
+        {"failure_videos": 0},
+        {"train_data": ["a"]},
+    ],
 )
 def test_a_hash_leaves_out_what_cannot_change_an_outcome(change: dict[str, Any]) -> None:
     assert config_hash(config(**change)) == config_hash(config())

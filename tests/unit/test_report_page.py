@@ -125,6 +125,35 @@ def test_latency_says_how_it_was_measured(report: dict[str, Any]) -> None:
     assert "a call had 8.0 observations on average and took 20 ms (p50), in each of 2 processes" in text
 
 
+def test_the_worst_group_comes_first(report: dict[str, Any]) -> None:
+    shares = {"n": 4, "low": 0.0, "high": 1.0}
+    report["groups"] = {"easy": {**shares, "success": 0.75}, "hard": {**shares, "success": 0.25}}
+    text = Page(report_page(report, FILMS)).text
+    assert 0 < text.index("Groups of tasks") < text.index("hard 25.0 %") < text.index("easy 75.0 %")
+
+
+def test_failures_are_shown_by_how_far_they_came(report: dict[str, Any]) -> None:
+    assert "Where failures got stuck" not in Page(report_page(report, FILMS)).text
+    came = {"start": 1, "reached": 2, "grasped": 0}
+    report["stages"] = {
+        "stack": {"failures": 4, "came_to": came, "timed_out": 3, "error": 1, "moved_another": 2},
+        "reach": {"failures": 0, "came_to": {"start": 0}, "timed_out": 0, "error": 0, "moved_another": 0},
+    }
+    text = Page(report_page(report, FILMS)).text
+    assert "failures start reached grasped timed out error moved another thing stack 4 1 2 0 3 1 2" in text
+
+
+def test_stopping_certainty_and_contamination_are_told(report: dict[str, Any]) -> None:
+    report["stopped"] = {"until": 0.05, "half_width": 0.048, "looks": 3, "episodes": 30}
+    judged = {"auroc": 0.71, "low": 0.6, "high": 0.8, "within_tasks": 0.6}
+    report["calibration"] = {"failures": 3, "successes": 1, "mean_entropy": judged, "highest_entropy": judged}
+    report["contamination"] = {"scenes": 4, "stores": {"data/a": 7, "data/b": 5}, "hashed": 12}
+    text = Page(report_page(report, FILMS)).text
+    assert "stop at a half-width of 5.0 %, looked at 3 times, and ended with 30 episodes of each task at 4.8 %" in text
+    assert "with an AUROC of 0.71 (0.60 to 0.80)" in text
+    assert "None of the 4 scenes is in the training data (12 episodes)" in text
+
+
 def test_pairs_have_a_row_when_there_are_any(report: dict[str, Any]) -> None:
     report["pairs"] = {"stack+stack_swapped": {"n": 2, "success": 0.5, "low": 0.1, "high": 0.9}}
     assert "pairs: stack+stack swapped" in Page(report_page(report, FILMS)).text

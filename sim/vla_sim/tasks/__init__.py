@@ -25,6 +25,13 @@ _MODULES = (reach, push_to_pad, pick_up, put_on_pad, put_in_bowl, stack, open_dr
 TASKS: dict[str, Task] = {task.name: task for task in (*(module.TASK for module in _MODULES), stack.SWAPPED_TASK)}
 SUITES: dict[str, tuple[str, ...]] = {"tabletop": tuple(module.TASK.name for module in _MODULES)}
 """What `suite=` names."""
+GROUPS: dict[str, tuple[str, ...]] = {
+    "free_motion": (reach.TASK.name,),
+    "pushing": (push_to_pad.TASK.name, press_button.TASK.name),
+    "grasping": (pick_up.TASK.name, open_drawer.TASK.name),
+    "placing": (put_on_pad.TASK.name, put_in_bowl.TASK.name, stack.TASK.name, stack.SWAPPED_TASK.name),
+}
+"""Tasks by what the hand does."""
 
 
 def all_instructions(suite: str = "tabletop") -> list[str]:

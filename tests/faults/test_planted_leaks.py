@@ -1,0 +1,86 @@
+"""Scenes of an evaluation that were planted in the training data are found, under whatever name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from vla.errors import ConfigError
+from vla.interfaces import Episode, EpisodeSpec
+from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla_datasets.image_codecs import ImageCodec
+from vla_datasets.store import EpisodeStore
+from vla_sim import evaluate
+from vla_sim.contamination import require_unseen
+from vla_sim.demonstrations import demonstrate
+from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.environment import TabletopEnvironment
+from vla_sim.suites import suite
+
+SPECS = [EpisodeSpec("reach", 50), EpisodeSpec("stack", 50)]
+
+
+@pytest.fixture(scope="module")
+def demonstration() -> Episode:
+    return demonstrate("reach", 7, horizon=1)
+
+
+def store(path: Path, *episodes: Episode, codec: ImageCodec = ImageCodec.LOSSLESS) -> str:
+    made = EpisodeStore.create(path, episodes[0].embodiment, image_codec=codec)
+    for episode in episodes:
+        made.append(episode)
+    return str(path)
+
+
+def test_other_seeds_of_the_same_tasks_are_no_leak(tmp_path: Path, demonstration: Episode) -> None:
+    checked = require_unseen([store(tmp_path / "a", demonstration)], SPECS, TabletopEnvironment)
+    assert (checked.scenes, checked.hashed, list(checked.stores.values())) == (2, 1, [1])
+
+
+def test_a_planted_task_and_seed_is_named(tmp_path: Path, demonstration: Episode) -> None:
+    planted = dataclasses.replace(demonstration, seed=50, task="stack")
+    data = [store(tmp_path / "clean", demonstration), store(tmp_path / "leaky", planted)]
+    with pytest.raises(ConfigError, match=r"episode stack, seed 50, is in the training store .*leaky as '.*same task"):
+        require_unseen(data, SPECS, TabletopEnvironment)
+
+
+def test_a_scene_that_two_tasks_share_leaks_from_one_to_the_other(tmp_path: Path, demonstration: Episode) -> None:
+    planted = store(tmp_path / "a", dataclasses.replace(demonstration, seed=50, task="stack_swapped"))
+    with pytest.raises(ConfigError, match="leak: the evaluation's episode stack, seed 50"):
+        require_unseen([planted], SPECS, TabletopEnvironment, suite("tabletop").scene_of)
+
+
+def test_a_scene_under_another_name_is_found_by_its_first_moment(tmp_path: Path) -> None:
+    planted = dataclasses.replace(demonstrate("reach", 50, horizon=1), seed=3, task="somewhere_else")
+    with pytest.raises(ConfigError, match=r"episode reach, seed 50, .*same first state and pictures"):
+        require_unseen([store(tmp_path / "a", planted)], SPECS, TabletopEnvironment, suite("tabletop").scene_of)
+
+
+def test_stores_of_another_robot_are_compared_by_name_alone(tmp_path: Path) -> None:
+    other = store(tmp_path / "a", make_episode(SMALL_EMBODIMENT, steps=3, seed=1))
+    assert require_unseen([other], SPECS, TabletopEnvironment).hashed == 0
+    leaky = store(tmp_path / "b", make_episode(SMALL_EMBODIMENT, steps=3, seed=50))
+    with pytest.raises(ConfigError, match="episode reach, seed 50"):
+        require_unseen([leaky], SPECS, TabletopEnvironment)
+
+
+def test_pictures_that_lost_bits_are_compared_by_name_alone(tmp_path: Path, demonstration: Episode) -> None:
+    lossy = store(tmp_path / "a", demonstration, codec=ImageCodec.JPEG)
+    assert require_unseen([lossy], SPECS, TabletopEnvironment).hashed == 0
+
+
+def test_a_leak_fails_the_command_and_nothing_is_written(
+    tmp_path: Path, demonstration: Episode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = store(tmp_path / "planted", dataclasses.replace(demonstration, seed=1_000_001))
+    arguments = ["policy=zero", "tasks=[reach]", "episodes=2", "workers=1", "videos=0", f"train_data=[{planted}]"]
+    assert evaluate.main([*arguments, f"out={tmp_path}/out"]) == 2
+    assert "leak: the evaluation's episode reach, seed 1000001" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert evaluate.main([*arguments, "seed=1000002", f"out={tmp_path}/out"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["contamination"] == {"scenes": 2, "stores": {planted: 1}, "hashed": 1}
+    assert demonstration.embodiment == TABLETOP_PANDA
