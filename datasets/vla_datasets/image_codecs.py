@@ -4,7 +4,7 @@
 |------------|----------------------------------|----------------------------------------------------|
 | `lossless` | 32 frames, zstd                  | nothing                                            |
 | `jpeg`     | 1 frame, quality 95, 4:4:4       | fine noise                                         |
-| `video`    | 3 frames, H.264, 4:4:4, one key  | fine noise; needs a seventh of a JPEG's bytes      |
+| `video`    | 2 frames, H.264, 4:4:4, one key  | fine noise; needs a seventh of a JPEG's bytes      |
 
 Which of them costs what: `docs/reference/store-format.md`, measured by `python -m benchmarks loading`.
 
@@ -40,7 +40,7 @@ class ImageCodec(enum.Enum):
     JPEG = "jpeg"
     """Each frame alone: the quickest to read, the largest of the two that lose."""
     VIDEO = "video"
-    """Three frames together: the smallest."""
+    """Two frames together: the smallest."""
 
 
 @runtime_checkable
@@ -157,8 +157,8 @@ class Jpeg:
 class Video:
     """H.264: a key frame, then what changes."""
 
-    chunk_frames = 3
-    quality = 24
+    chunk_frames = 2
+    quality = 25
     """x264's constant rate factor: 18 is hardly told from the original, 28 is visibly worse."""
     zarr_codecs = ({"name": "vla.h264", "configuration": {}},)
 
@@ -176,9 +176,9 @@ class Video:
             "bf": "0",
             "preset": "veryfast",
             "tune": "zerolatency",
-            # Read far more often than written: no arithmetic coding and no smoothing halve the time of a frame, and
-            # take a sixth more bytes.
-            "x264-params": "cabac=0:no-deblock=1",
+            # Read far more often than written: no arithmetic coding and no smoothing halve the time of a frame. Key
+            # frames, which are half of all, are not favoured, nor are flat parts of a picture.
+            "x264-params": "cabac=0:no-deblock=1:ipratio=1.0:aq-mode=0",
         }
         packets = []
         for index, frame in enumerate(frames):
