@@ -22,6 +22,7 @@ BENCHMARKS = {
     "reading": "benchmarks.reading",
     "recording": "benchmarks.recording",
     "rendering": "benchmarks.rendering",
+    "rendering_metaworld": "benchmarks.rendering_metaworld",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }

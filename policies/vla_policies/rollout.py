@@ -240,7 +240,8 @@ class _Rollout:
         episode = self._episodes.pop(slot)
         actions = np.array(episode.actions, np.float32).reshape(-1, self._policy.embodiment.action_dim)
         text = None if error is None else _in_one_line(error, episode.spec)
-        seams = tuple(episode.execution.seams)
+        # An action that the environment refused was not carried out.
+        seams = tuple(step for step in episode.execution.seams if step < len(actions))
         return RolloutResult(
             episode.index, slot, episode.spec, episode.instruction, success, len(actions), actions, text, seams
         )

@@ -194,6 +194,12 @@ def test_an_exception_ends_its_own_episode_alone(spec: EpisodeSpec, message: str
     assert all(result.error is None for other, result in results.items() if other != spec)
 
 
+def test_an_action_that_was_not_carried_out_is_no_seam() -> None:
+    spec = EpisodeSpec("broken_step", 5)
+    result = run([spec], execution=ExecutionConfig(execute_steps=1))[spec]
+    assert (len(result.actions), result.seams) == (2, (1,))
+
+
 def test_every_call_of_the_policy_is_timed_with_its_batch_size() -> None:
     calls: list[PredictCall] = []
     whole, events = ExecutionConfig(ExecutionMode.SYNCHRONOUS), RolloutEvents(on_predict=calls.append)
