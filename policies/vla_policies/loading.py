@@ -1,6 +1,6 @@
 """From a policy's name on a command line to the policy.
 
-random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY
+random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY | ws://HOST:PORT
 
 `blind` and `frozen` alone are those of the shipped policy.
 """
@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vla.embodiment import Embodiment, require_same_embodiment
-from vla.errors import CheckpointError, ConfigError, unknown
+from vla.errors import CheckpointError, ConfigError, VlaError, unknown
 from vla.interfaces import Policy
 from vla_policies.ablations import FrozenPolicy
 from vla_policies.baselines import BlindPolicy, RandomPolicy, ReplayPolicy, ZeroPolicy
+from vla_policies.serving.extra import require_installed
+
+if TYPE_CHECKING:
+    from vla_policies.remote import RemotePolicy
 
 PRETRAINED = "pretrained"
 ABLATIONS = ("blind", "frozen", "shuffled")
@@ -29,6 +34,7 @@ POLICY_NAMES = (
     "frozen",
     "frozen:CHECKPOINT_DIR",
     "replay:STORE",
+    "ws://HOST:PORT",
     "CHECKPOINT_DIR",
 )
 
@@ -61,12 +67,41 @@ def load_policy(
             return BlindPolicy(policy) if kind == "blind" else FrozenPolicy(policy)
         case "replay":
             return _load_replay(argument, embodiment)
+        case "ws" | "wss":
+            return load_remote(name, embodiment)
     return _load_checkpoint(checkpoint_folder(name, also_known), embodiment, batch_size)
+
+
+def load_remote(url: str, embodiment: Embodiment, *, reply_s: float | None = None) -> RemotePolicy:
+    """The policy that a server serves for this embodiment; needs no torch.
+
+    Args:
+        url: ws://HOST:PORT, or wss://HOST:PORT.
+        embodiment: of the environment or arm it is to act on.
+        reply_s: how long to wait for actions.
+
+    Raises:
+        ConfigError: if the extra `serve` is not installed, or the URL is none.
+        ServerError, WireError: if there is no such server.
+        EmbodimentMismatch: if it serves another embodiment.
+    """
+    require_installed()
+    from vla_policies.remote import REPLY_S, connect_policy
+
+    policy = connect_policy(url, reply_s=REPLY_S if reply_s is None else reply_s)
+    try:
+        require_same_embodiment(
+            embodiment, policy.embodiment, expected_name="the environment", got_name=f"server {url}"
+        )
+    except VlaError:
+        policy.close()
+        raise
+    return policy
 
 
 def is_checkpoint(name: str) -> bool:
     """Whether a policy of this name is a trained one as it is: `pretrained` or a folder."""
-    return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay")
+    return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay", "ws", "wss")
 
 
 def checkpoint_hash(name: str) -> str | None:

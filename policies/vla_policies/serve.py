@@ -127,10 +127,11 @@ def _embodiment(config: ServeConfig) -> Embodiment:
     name = inner or PRETRAINED if kind in ("blind", "frozen") else config.policy
     if not is_checkpoint(name):
         raise ConfigError(f"policy={config.policy} knows no robot: give embodiment=FILE")
+    folder = checkpoint_folder(name)
     # Loads torch, as the policy will.
     from vla_policies.checkpoint import load_checkpoint
 
-    return load_checkpoint(checkpoint_folder(name)).embodiment
+    return load_checkpoint(folder).embodiment
 
 
 def _read_embodiment(file: Path) -> Embodiment:

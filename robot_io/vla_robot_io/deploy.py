@@ -3,8 +3,8 @@
     policy ─┐                                       ┌─► log.jsonl, video.mp4
     robot  ─┴─► preview, warm up ─► rollout loop ───┴─► hold ─► run.json
 
-The arm is previewed without torque while the policy warms up. However a run ends, whether in time, by a fault, by
-an exception or by Ctrl-C, the arm is held first and the files are closed after.
+The policy may be on another machine (`server=`). The arm is previewed without torque while it warms up. However a run
+ends, whether in time, by a fault, by an exception or by Ctrl-C, the arm is held first and the files are closed after.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from vla import cli
 from vla.clock import RealClock, VirtualClock
 from vla.embodiment import require_same_embodiment
 from vla.errors import ConfigError, unknown
-from vla.interfaces import Clock, Robot
+from vla.interfaces import Clock, Policy, Robot
 from vla_policies.chunking import ExecutionConfig, check_execution
-from vla_policies.loading import checkpoint_hash, load_policy
+from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.limits import EnvelopeConfig
@@ -38,6 +38,8 @@ from vla_robot_io.recording import RunRecorder
 
 ROBOTS = "vla.robots"
 """The entry-point group in which robots are found."""
+SERVER_REPLY_S = 2.0
+"""A server that takes longer ends the run; the arm stands at its last command meanwhile."""
 
 
 class ClockKind(enum.Enum):
@@ -57,14 +59,16 @@ class DeployConfig:
     arm's own emergency stop in your hand, and people out of its reach. Ctrl-C holds the arm, then closes the files.
     """
 
-    policy: str
-    """Who acts: pretrained, a checkpoint's folder, zero, random, replay:STORE, ..."""
     driver: str
     """The robot, by its entry point in the group `vla.robots`; `robot=virtual` sets it, `robot=custom` asks for it."""
     instruction: str
     """What to do, in words."""
     out: Path
     """Folder for what comes of it; it must not hold a run already."""
+    policy: str = ""
+    """Who acts: pretrained, a checkpoint's folder, zero, random, replay:STORE, ...; with `server`, what that serves."""
+    server: str = ""
+    """Where the policy runs, if not here: ws://HOST:PORT of a `vla serve`; needs no torch on this machine."""
     seconds: float = 20.0
     """How long the arm may act, s."""
     seed: int = 0
@@ -107,12 +111,12 @@ def deploy(config: DeployConfig) -> int:
     robot = make_robot(config, clock)
     if config.clock is ClockKind.VIRTUAL and not robot.is_simulated:
         raise ConfigError(f"robot '{config.driver}' lives by real time: clock=virtual would hurry it, use clock=real")
-    policy = load_policy(config.policy, robot.embodiment, batch_size=1)
+    policy, checkpoint = _policy(config, robot)
     require_same_embodiment(
         robot.embodiment,
         policy.embodiment,
         expected_name=f"robot '{config.driver}'",
-        got_name=f"policy '{config.policy}'",
+        got_name=f"policy '{config.policy or config.server}'",
     )
     _limit_threads(config.threads)
     check_execution(config.execution, policy.horizon, policy.embodiment.control_dt_s)
@@ -120,10 +124,33 @@ def deploy(config: DeployConfig) -> int:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
     environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)
     frames_per_second = robot.embodiment.control_hz if config.film else None
-    recorder = RunRecorder(config.out, _header(config, robot), frames_per_second)
+    header = _header(config, robot, checkpoint)
+    recorder = RunRecorder(config.out, header, frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
     run = LiveRun(environment, policy, recorder, task, config.execution, console)
-    return run.run(_header(config, robot))
+    return run.run(header)
+
+
+def _policy(config: DeployConfig, robot: Robot) -> tuple[Policy, str | None]:
+    """Who acts, here or on a server, and the SHA-256 of the checkpoint if there is one.
+
+    Raises:
+        ConfigError: if nobody is named, or the server serves another policy.
+        ServerError, WireError: if there is no such server.
+        EmbodimentMismatch: if it is for another robot.
+    """
+    is_address = config.policy.startswith(("ws://", "wss://"))
+    server = config.server or (config.policy if is_address else "")
+    if not server:
+        if not config.policy:
+            raise ConfigError("'vla deploy' needs policy=<str>: who acts; or server=ws://HOST:PORT")
+        return load_policy(config.policy, robot.embodiment, batch_size=1), checkpoint_hash(config.policy)
+    policy = load_remote(server, robot.embodiment, reply_s=SERVER_REPLY_S)
+    served = policy.greeting.policy
+    if config.policy not in ("", served, server):
+        policy.close()
+        raise ConfigError(f"server={server} serves '{served}', not policy={config.policy}")
+    return policy, policy.greeting.checkpoint
 
 
 def make_robot(config: DeployConfig, clock: Clock) -> Robot:
@@ -153,13 +180,14 @@ def _limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _header(config: DeployConfig, robot: Robot) -> dict[str, Any]:
+def _header(config: DeployConfig, robot: Robot, checkpoint: str | None) -> dict[str, Any]:
     """What a run is, before it begins: the first line of its log, and the first part of its summary."""
     resolved = cli.resolved(config)
     return {
         "warning": NOT_SAFETY_RATED,
         "instruction": config.instruction,
         "policy": config.policy,
+        "server": config.server or None,
         "robot": config.driver,
         "arm": robot.arm.spec.name,
         "seed": config.seed,
@@ -167,7 +195,7 @@ def _header(config: DeployConfig, robot: Robot) -> dict[str, Any]:
         "dry_run": config.dry_run,
         "versions": versions(),
         "hashes": {
-            "checkpoint": checkpoint_hash(config.policy),
+            "checkpoint": checkpoint,
             "config": cli.config_hash(resolved),
             "embodiment": robot.embodiment.fingerprint,
         },
