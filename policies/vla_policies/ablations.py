@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -59,16 +59,25 @@ class FrozenPolicy:
 class ShuffledPolicy:
     """Another policy, told words that belong to another episode: drawn once an episode, from its seed and words."""
 
-    def __init__(self, policy: Policy, sentences: Sequence[str]) -> None:
-        """Draw from `sentences`, never those that an episode has itself.
+    def __init__(
+        self, policy: Policy, sentences: Sequence[str], meaning: Callable[[str], object] = lambda words: words
+    ) -> None:
+        """Draw from `sentences` one that means something else than the episode's own.
+
+        Args:
+            meaning: equal for sentences that ask for the same; the words themselves if not given.
 
         Raises:
-            ConfigError: if there are fewer than two different ones.
+            ConfigError: if they mean fewer than two different things.
         """
-        if len(set(sentences)) < 2:
-            raise ConfigError(f"expected two or more different sentences to shuffle, got {len(set(sentences))}")
+        self._meanings = {sentence: meaning(sentence) for sentence in sentences}
+        if len(set(self._meanings.values())) < 2:
+            raise ConfigError(
+                f"expected sentences of two or more meanings to shuffle, got {len(set(self._meanings.values()))}"
+            )
         self._policy = policy
-        self._sentences = tuple(sentences)
+        self._meaning = meaning
+        self._sentences = tuple(self._meanings)
         self._seeds: dict[int, int] = {}  # by slot
 
     @property
@@ -97,9 +106,10 @@ class ShuffledPolicy:
 
     def _other(self, own: str, seed: int) -> str:
         generator = np.random.default_rng([_SHUFFLE_STREAM, seed, zlib.crc32(own.encode())])
+        own_meaning = self._meaning(own)
         while True:
             sentence = self._sentences[int(generator.integers(len(self._sentences)))]
-            if sentence != own:
+            if self._meanings[sentence] != own_meaning:
                 return sentence
 
 

@@ -20,6 +20,8 @@ from jaxtyping import Bool, Float64
 from vla_policies.certainty import TokenEntropy
 from vla_policies.rollout import RolloutResult
 
+FEWEST = 10
+"""Failures and successes; with fewer, resampling them says too little of others, and no interval is given."""
 RESAMPLES = 1000
 BOOTSTRAP_SEED = 0xCA11
 
@@ -65,6 +67,15 @@ def _judged(
     """AUROC, its interval from resampled failures and successes, and the one within tasks; `None` where undefined."""
     if failed.all() or not failed.any():
         return {"auroc": None, "low": None, "high": None, "within_tasks": None}
+    low, high = _interval(scores, failed)
+    return {"auroc": auroc(scores, failed), "low": low, "high": high, "within_tasks": _within(scores, failed, tasks)}
+
+
+def _interval(
+    scores: Float64[np.ndarray, " episodes"], failed: Bool[np.ndarray, " episodes"]
+) -> tuple[float, float] | tuple[None, None]:
+    if min(failed.sum(), (~failed).sum()) < FEWEST:
+        return None, None
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     bad, good = np.flatnonzero(failed), np.flatnonzero(~failed)
     resampled = []
@@ -72,12 +83,7 @@ def _judged(
         drawn = np.concatenate([generator.choice(bad, len(bad)), generator.choice(good, len(good))])
         resampled.append(auroc(scores[drawn], failed[drawn]))
     low, high = np.percentile(resampled, [2.5, 97.5])
-    return {
-        "auroc": auroc(scores, failed),
-        "low": float(low),
-        "high": float(high),
-        "within_tasks": _within(scores, failed, tasks),
-    }
+    return float(low), float(high)
 
 
 def _within(

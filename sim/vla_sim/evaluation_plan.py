@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +21,17 @@ from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_sim.contamination import require_unseen
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.oracle import ScriptedPolicy
+from vla_sim.peeking import peeks
 from vla_sim.suites import SuiteEnvironment, suite
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
+
+_log = logging.getLogger(__name__)
 
 SCRIPTED, SHUFFLED = "scripted", "shuffled"
 FIRST_UNSEEN_SEED = 1_000_000
 """Demonstrations are collected at seeds below."""
+PEEK_EPISODES = 3
+"""So many are begun to see whether a policy acts on more than it is shown."""
 
 
 class Control(enum.Enum):
@@ -135,8 +141,9 @@ def check_config(config: EvalConfig) -> list[Run]:
     _check_out(config.out)
     runs = planned_runs(config)
     environments = [suite(config.suite).make_environment()]
+    policies = {name: make_policy(name, environments, suite_name=config.suite) for name in {run.policy for run in runs}}
     for run in runs:
-        policy = make_policy(run.policy, environments, suite_name=config.suite)
+        policy = policies[run.policy]
         check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
     return runs
 
@@ -210,6 +217,22 @@ def check_contamination(config: EvalConfig, runs: Sequence[Run]) -> dict[str, An
     return dataclasses.asdict(require_unseen(config.train_data, specs, chosen.make_environment, chosen.scene_of))
 
 
+def check_peeking(config: EvalConfig, run: Run) -> bool | None:
+    """Whether a run's policy looks into the simulator; `None` if it could not be told.
+
+    What goes wrong here goes wrong in the episodes too, and is told there.
+    """
+    environment = suite(config.suite).make_environment()
+    try:
+        policy = make_policy(run.policy, [environment], 1, suite_name=config.suite)
+        return peeks(lambda: policy, environment, run.specs[:PEEK_EPISODES])
+    except Exception as error:
+        _log.info("not told whether %s looks into the simulator: %s", run.policy, error)
+        return None
+    finally:
+        environment.close()
+
+
 def make_policy(
     name: str,
     environments: Sequence[SuiteEnvironment],
@@ -231,7 +254,8 @@ def make_policy(
     kind, _, inner = name.partition(":")
     if kind == SHUFFLED:
         told = make_policy(inner or loading.PRETRAINED, environments, batch_size, suite_name=suite_name)
-        return ShuffledPolicy(told, suite(suite_name).sentences())
+        chosen = suite(suite_name)
+        return ShuffledPolicy(told, chosen.sentences(), chosen.meaning)
     return loading.load_policy(name, environments[0].embodiment, batch_size=batch_size, also_known=(SCRIPTED,))
 
 

@@ -24,7 +24,7 @@ CONTROL_MEANING = {
     "random": ("random actions", "should be near zero"),
     "zero": ("no motion", "should be near zero"),
     "blind": ("black images", "should be near zero"),
-    "frozen_image": ("the first images for ever", "should be far below"),
+    "frozen_image": ("the first images for ever", "shows what looking again is worth"),
     "wrong_instruction": ("told another task, scored on this one", "should be near zero"),
     "shuffled_instruction": ("told words of another episode", "should be near zero"),
     "held_out": ("wordings that no training episode had", "should not fall"),
@@ -74,6 +74,7 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
         calibration=report.get("calibration"),
         stopped=report.get("stopped"),
         contamination=report.get("contamination"),
+        peeks=report.get("peeks"),
         last_seed=max(episode["seed"] for episode in report["episodes"]),
         tasks=[{"name": name, **share, "steps": _mean_steps(report, name)} for name, share in report["tasks"].items()],
         controls=[_control(name, run) for name, run in report["controls"].items()],
@@ -125,6 +126,8 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
         )
     for group in worst_first(report.get("groups", {}))[:1]:
         console.print(f"worst group: {group['name']}, {_percent(group['success'])} of {group['n']}", markup=False)
+    if report.get("peeks"):
+        console.print("this policy looks into the simulator: its success is no measure of what it sees")
     if report["errors"]:
         first = next(episode for episode in report["episodes"] if episode["error"])
         console.print(f"{report['errors']} episodes ended in errors; the first: {first['error']}", markup=False)

@@ -63,11 +63,15 @@ def stop_when_sure[R](
 
     Returns:
         All results, block after block, and where it ended.
+
+    Raises:
+        ValueError: if there are no episodes.
     """
     results: list[R] = []
-    for look, (first, end) in enumerate(looks(episodes, every), start=1):
+    blocks = looks(episodes, every)
+    for look, (first, end) in enumerate(blocks, start=1):
         results += run_block(first, end)
-        stop = Stop(until, half_width([is_success(result) for result in results]), look, end)
-        if stop.half_width <= until:
-            break
-    return results, stop
+        width = half_width([is_success(result) for result in results])
+        if width <= until or look == len(blocks):
+            return results, Stop(until, width, look, end)
+    raise ValueError(f"expected at least one episode, got {episodes}")

@@ -30,7 +30,12 @@ from vla_sim.scores import group_scores
 from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
-from vla_sim.tasks import all_instructions
+from vla_sim.tasks import all_instructions, match
+
+_METAWORLD_TASKS = {
+    sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
+}
+"""By instruction."""
 
 
 @runtime_checkable
@@ -57,6 +62,8 @@ class Suite:
     """What a report says of this suite's results besides success by task."""
     sentences: Callable[[], Sequence[str]] = lambda: ()
     """Every instruction of training."""
+    meaning: Callable[[str], object] = lambda sentence: sentence
+    """Equal for instructions that ask for the same."""
     scene_of: Callable[[str], str] = lambda task: task
     """The task whose scenes a task has, seed by seed."""
 
@@ -81,6 +88,7 @@ def _tabletop(name: str) -> Suite:
         TabletopEnvironment,
         summarise=lambda results: {"groups": group_scores(results, TABLETOP_GROUPS)},
         sentences=functools.partial(all_instructions, name),
+        meaning=functools.partial(match, suite=name),
         scene_of=lambda task: TABLETOP_TASKS[task].scene_of or task,
     )
 
@@ -89,12 +97,17 @@ def _metaworld(name: str) -> Suite:
     body, tasks = metaworld_suite.BODIES[name], tuple(metaworld_suite.INSTRUCTIONS)
     make_environment = functools.partial(MetaWorldEnvironment, body, lazy_pictures=True)
     return Suite(
-        name, tasks, tasks, body, make_environment, metaworld, ("metaworld",), _metaworld_summary, _metaworld_sentences
+        name,
+        tasks,
+        tasks,
+        body,
+        make_environment,
+        metaworld,
+        ("metaworld",),
+        _metaworld_summary,
+        sentences=lambda: [sentence for wordings in WORDINGS.values() for sentence in wordings.training],
+        meaning=lambda sentence: _METAWORLD_TASKS.get(sentence, sentence),
     )
-
-
-def _metaworld_sentences() -> list[str]:
-    return [sentence for wordings in WORDINGS.values() for sentence in wordings.training]
 
 
 def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:

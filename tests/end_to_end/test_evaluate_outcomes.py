@@ -222,6 +222,14 @@ def test_a_report_says_where_failures_got_stuck_and_how_groups_fared(tmp_path: P
     assert "Where failures got stuck" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("policy", "expected"), [("scripted", True), ("random", False)])
+def test_a_policy_that_looks_into_the_simulator_is_marked(tmp_path: Path, policy: str, expected: bool) -> None:
+    arguments = [f"policy={policy}", "tasks=[reach]", "episodes=3", "workers=1", "videos=0", f"out={tmp_path}"]
+    assert evaluate.main(arguments) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["peeks"] is expected
+    assert ("looks into the simulator" in (tmp_path / "report.html").read_text()) is expected
+
+
 def test_a_token_policy_is_asked_how_sure_it_was(tmp_path: Path, checkpoint: str) -> None:
     arguments = [f"policy={checkpoint}", "tasks=[reach]", "episodes=2", "controls=[]", "workers=1", "videos=0"]
     assert evaluate.main([*arguments, f"out={tmp_path}"]) == 0

@@ -82,8 +82,19 @@ def test_a_shuffled_policy_is_told_another_sentence_for_the_whole_episode() -> N
     assert words[::2] == words[1::2]
 
 
+def test_another_wording_of_the_same_task_is_not_another_instruction() -> None:
+    listener = Listener()
+    words = ["pick up the red block", "lift the red block", "open the drawer"]
+    policy = ShuffledPolicy(listener, words, meaning=lambda sentence: "red" in sentence)
+    (told,) = observations(listener, 1)
+    for seed in range(10):
+        policy.reset([seed], [0])
+        policy.predict([dataclasses.replace(told, instruction="take the red block")], [0])
+    assert {seen.instruction for seen in listener.seen} == {"open the drawer"}
+
+
 def test_one_sentence_cannot_be_shuffled() -> None:
-    with pytest.raises(ConfigError, match="expected two or more different sentences to shuffle, got 1"):
+    with pytest.raises(ConfigError, match="expected sentences of two or more meanings to shuffle, got 1"):
         ShuffledPolicy(FakePolicy(), ["open the drawer"] * 3)
 
 

@@ -20,7 +20,8 @@ def test_it_is_the_mann_whitney_statistic_with_ties() -> None:
     generator = np.random.default_rng(3)
     scores = generator.integers(0, 6, 200).astype(np.float64)
     failed = generator.random(200) < 0.3
-    theirs = mannwhitneyu(scores[failed], scores[~failed]).statistic / (failed.sum() * (~failed).sum())
+    statistic, _ = mannwhitneyu(scores[failed], scores[~failed])
+    theirs = statistic / (failed.sum() * (~failed).sum())
     assert auroc(scores, failed) == pytest.approx(theirs)
 
 
@@ -51,6 +52,13 @@ def test_a_hard_task_alone_does_not_pass_for_a_warning() -> None:
     assert found is not None
     assert found["mean_entropy"]["auroc"] > 0.85
     assert found["mean_entropy"]["within_tasks"] == 0.5
+
+
+def test_a_handful_of_failures_gives_no_interval() -> None:
+    results = [result("reach", success=index > 8) for index in range(40)]
+    found = calibration(results, [TokenEntropy(index / 40, 1.0) for index in range(40)])
+    assert found is not None
+    assert found["mean_entropy"] == {"auroc": 0.0, "low": None, "high": None, "within_tasks": 0.0}
 
 
 def test_without_a_failure_there_is_nothing_to_tell() -> None:

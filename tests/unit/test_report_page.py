@@ -150,7 +150,7 @@ def test_stopping_certainty_and_contamination_are_told(report: dict[str, Any]) -
     report["contamination"] = {"scenes": 4, "stores": {"data/a": 7, "data/b": 5}, "hashed": 12}
     text = Page(report_page(report, FILMS)).text
     assert "stop at a half-width of 5.0 %, looked at 3 times, and ended with 30 episodes of each task at 4.8 %" in text
-    assert "with an AUROC of 0.71 (0.60 to 0.80)" in text
+    assert "with an AUROC of 0.71 (0.60 to 0.80), from 3 failures" in text
     assert "None of the 4 scenes is in the training data (12 episodes)" in text
 
 

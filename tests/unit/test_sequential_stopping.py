@@ -35,6 +35,11 @@ def test_it_ends_with_the_episodes_and_says_how_wide_the_interval_was_left() -> 
     assert width > 0.01
 
 
+def test_no_episodes_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one episode, got 0"):
+        run([], 0.1)
+
+
 def test_the_half_width_is_wilsons() -> None:
     low, high = wilson_interval(3, 10)
     assert half_width([True] * 3 + [False] * 7) == pytest.approx((high - low) / 2)
