@@ -22,11 +22,12 @@ BENCHMARKS = {
     "reading": "benchmarks.reading",
     "recording": "benchmarks.recording",
     "rendering": "benchmarks.rendering",
+    "serving": "benchmarks.serving",
     "rendering_metaworld": "benchmarks.rendering_metaworld",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
-NOT_COMPARISONS = ("corruption", "kills", "loading", "mixture", "recording", "tokens", "totality")
+NOT_COMPARISONS = ("corruption", "kills", "loading", "mixture", "recording", "serving", "tokens", "totality")
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 

@@ -16,7 +16,9 @@ from vla.testing import SMALL_EMBODIMENT, FakePolicy, make_observation
 from vla_policies.serving import wire
 from vla_policies.serving.background import served
 
-pytest.importorskip("openpi_client", reason="needs openpi-client")
+reason = "needs openpi-client"
+client_policy = pytest.importorskip("openpi_client.websocket_client_policy", reason=reason)
+msgpack_numpy = pytest.importorskip("openpi_client.msgpack_numpy", reason=reason)
 # It connects without a `with`, which websockets 17 advises against.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -27,13 +29,11 @@ def seen(observation: Observation) -> dict[str, Any]:
 
 
 def test_it_gets_the_actions_that_the_policy_gives() -> None:
-    from openpi_client.websocket_client_policy import WebsocketClientPolicy
-
     policy = FakePolicy()
     policy.reset([0])
     with served(FakePolicy()) as url:
         host, port = url.removeprefix("ws://").split(":")
-        client = WebsocketClientPolicy(host, int(port))
+        client = client_policy.WebsocketClientPolicy(host, int(port))
         for seed in range(5):
             observation = make_observation(SMALL_EMBODIMENT, seed)
             answer = client.infer(seen(observation))
@@ -42,10 +42,8 @@ def test_it_gets_the_actions_that_the_policy_gives() -> None:
 
 
 def test_it_reads_our_greeting() -> None:
-    from openpi_client.websocket_client_policy import WebsocketClientPolicy
-
     with served(FakePolicy()) as url:
-        client = WebsocketClientPolicy(url)
+        client = client_policy.WebsocketClientPolicy(url)
         told = client.get_server_metadata()
         client._ws.close()
     assert told["fingerprint"] == SMALL_EMBODIMENT.fingerprint
@@ -54,11 +52,9 @@ def test_it_reads_our_greeting() -> None:
 
 
 def test_its_key_is_our_token_and_our_error_is_its_error() -> None:
-    from openpi_client.websocket_client_policy import WebsocketClientPolicy
-
     token = "a-token-of-more-than-22-characters"
     with served(FakePolicy(), token=token) as url:
-        client = WebsocketClientPolicy(url, api_key=token)
+        client = client_policy.WebsocketClientPolicy(url, api_key=token)
         with pytest.raises(RuntimeError, match="ObservationError: 'observation/images/scene' is missing"):
             client.infer({})
         assert client.infer(seen(make_observation(SMALL_EMBODIMENT, 0)))["actions"].shape == (4, 5)
@@ -66,8 +62,6 @@ def test_its_key_is_our_token_and_our_error_is_its_error() -> None:
 
 
 def test_our_bytes_are_its_bytes() -> None:
-    from openpi_client import msgpack_numpy
-
     message = seen(make_observation(SMALL_EMBODIMENT, 0)) | {"seq": np.int64(3), "list": [1.5, None, True]}
     assert wire.encode(message) == msgpack_numpy.packb(message)
     ours = wire.decode(wire.encode(message), max_bytes=1 << 20)

@@ -163,7 +163,8 @@ class PolicyServer:
                 await room.acquire()
                 answer = asyncio.create_task(self._answer(connection, *self._accept(connection, data)))
                 answers.add(answer)
-                answer.add_done_callback(lambda done: (answers.discard(done), room.release()))
+                answer.add_done_callback(answers.discard)
+                answer.add_done_callback(lambda _: room.release())
         except ConnectionClosed:
             pass
         finally:
