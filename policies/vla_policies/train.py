@@ -107,7 +107,7 @@ class TrainConfig:
     """Pictures are shifted by up to this many pixels."""
     init: str | None = None
     """Checkpoint folder whose weights, tokenizers and statistics to begin with."""
-    successes_only: bool = False
+    only_successes: bool = False
     """Whether failed episodes are left out: where what was executed is imitated, they should be."""
     validation_share: float = 0.02
     """Of the episodes, kept out of training."""
@@ -277,7 +277,7 @@ class _Data:
         embodiment = self._start.embodiment if self._start else None
         stores = [EpisodeStore.open(path, embodiment) for path in paths]
         return load_frames(
-            stores, self._config.horizon, keep=lambda row: row.success or not self._config.successes_only
+            stores, self._config.horizon, keep=lambda row: row.success or not self._config.only_successes
         )
 
     def _collected(self, name: str, calls: Sequence[str], round_number: int) -> str:

@@ -69,6 +69,7 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
     return template.render(
         report=report,
         groups=worst_first(report.get("groups", {})),
+        averages=report.get("averages", {}),
         stages=report.get("stages", {}),
         stage_names=_stage_names(report),
         calibration=report.get("calibration"),
@@ -126,6 +127,8 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
         )
     for group in worst_first(report.get("groups", {}))[:1]:
         console.print(f"worst group: {group['name']}, {_percent(group['success'])} of {group['n']}", markup=False)
+    for name, average in report.get("averages", {}).items():
+        console.print(f"{name.replace('_', ' ')}: {_percent(average)}")
     if report.get("peeks"):
         console.print("this policy looks into the simulator: its success is no measure of what it sees")
     if report["errors"]:

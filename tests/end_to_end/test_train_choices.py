@@ -37,7 +37,7 @@ def test_failed_episodes_can_be_left_out(tmp_path: Path) -> None:
     config = _config(tmp_path)
     train(config)
     assert load_checkpoint(Path(config.out)).statistics.count == 40
-    train(dataclasses.replace(config, out=str(tmp_path / "other"), successes_only=True))
+    train(dataclasses.replace(config, out=str(tmp_path / "other"), only_successes=True))
     assert load_checkpoint(tmp_path / "other").statistics.count == 30
 
 

@@ -9,10 +9,9 @@ Source of the groups: Seo et al. 2022, arXiv:2206.14244, appendix F; SmolVLA (ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vla_policies.rollout import RolloutResult
-from vla_sim.intervals import share
+from vla_sim.scores import group_scores
 
 DIFFICULTY = {
     "easy": (
@@ -64,13 +63,9 @@ DIFFICULTY = {
 """Tasks by group, the easiest group first."""
 
 
-def metaworld_groups(results: Sequence[RolloutResult]) -> dict[str, dict[str, Any]]:
+def metaworld_groups(results: Sequence[RolloutResult]) -> dict[str, dict[str, int | float]]:
     """Success of each difficulty group that was tried, over all its episodes, as `Share.to_json` gives it."""
-    found = {
-        group: [result.success for result in results if result.spec.task in tasks]
-        for group, tasks in DIFFICULTY.items()
-    }
-    return {group: share(successes).to_json() for group, successes in found.items() if successes}
+    return group_scores(results, DIFFICULTY)
 
 
 def metaworld_averages(results: Sequence[RolloutResult]) -> dict[str, float]:
