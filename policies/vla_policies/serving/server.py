@@ -87,6 +87,7 @@ class PolicyServer:
         self._sessions = Sessions()
         self._inference: Inference | None = None
         self._server: Server | None = None
+        self._answers: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def listening(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
@@ -113,7 +114,8 @@ class PolicyServer:
                 yield next(iter(self._server.sockets)).getsockname()[1]
             finally:
                 await self._inference.close(limits.grace_s)
-                await asyncio.sleep(0)  # answers that are ready go out before the connections close
+                if self._answers:  # what is answered goes out before the connections close
+                    await asyncio.wait(self._answers, timeout=1.0)
 
     # ------------------------------------------------------------------ before a connection is one
 
@@ -163,7 +165,9 @@ class PolicyServer:
                 await room.acquire()
                 answer = asyncio.create_task(self._answer(connection, *self._accept(connection, data)))
                 answers.add(answer)
+                self._answers.add(answer)
                 answer.add_done_callback(answers.discard)
+                answer.add_done_callback(self._answers.discard)
                 answer.add_done_callback(lambda _: room.release())
         except ConnectionClosed:
             pass
