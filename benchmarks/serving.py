@@ -1,4 +1,4 @@
-"""The policy server: what strictness costs a round trip, and a hundred thousand damaged messages.
+"""The policy server: what strictness costs a round trip, how soon its death is known, and damaged messages.
 
     openpi's client ──► plain server      decodes as openpi's does, and sends the same answer
     openpi's client ──► `vla serve`       strict decoding, sessions, deadlines, the policy in a thread
@@ -15,6 +15,8 @@ import contextlib
 import dataclasses
 import importlib.util
 import multiprocessing
+import os
+import signal
 import threading
 import time
 import warnings
@@ -29,6 +31,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.sync.client import ClientConnection, connect
 
 from vla.embodiment import CameraSpec
+from vla.errors import ServerError
 from vla.testing import SMALL_EMBODIMENT, make_observation
 from vla_policies.baselines import ZeroPolicy
 from vla_policies.remote import RemotePolicy
@@ -43,13 +46,19 @@ MESSAGE = {f"observation/images/{name}": image for name, image in SEEN.images.it
     "prompt": SEEN.instruction,
 }
 TURNS, TRIPS = 10, 100
+KILLS = 20
 FUZZED = 100_000
 BURST = 100
 
 
 def measurements(store: str | None) -> dict[str, Any]:
     """Print and give back the figures."""
-    result = {"payload_bytes": len(wire.encode(MESSAGE)), "round_trip_ms": _round_trips(), "fuzz": _fuzz()}
+    result = {
+        "payload_bytes": len(wire.encode(MESSAGE)),
+        "round_trip_ms": _round_trips(),
+        "killed_to_error_ms": _percentiles_ms([_killed() for _ in range(KILLS)]),
+        "fuzz": _fuzz(),
+    }
     print(f"serving: {result}")
     return result | {"uses_published_client": _has_openpi()}
 
@@ -107,6 +116,31 @@ def _plain_trip(connection: ClientConnection) -> object:
 
 def _has_openpi() -> bool:
     return importlib.util.find_spec("openpi_client") is not None
+
+
+# --------------------------------------------------------------------------- a server that is killed
+
+
+def _killed() -> float:
+    """Seconds from `kill -9` of a server that is being asked, to the error of the one who asks."""
+    with _process(_ours) as (url, pid):
+        remote = RemotePolicy(url)
+        remote.reset([0])
+        killed_s: list[float] = []
+
+        def kill() -> None:
+            killed_s.append(time.perf_counter())
+            os.kill(pid, signal.SIGKILL)
+
+        timer = threading.Timer(0.05, kill)
+        timer.start()
+        try:
+            while True:
+                remote.predict([SEEN])
+        except ServerError:
+            return time.perf_counter() - killed_s[0]
+        finally:
+            timer.join()
 
 
 # --------------------------------------------------------------------------- damaged messages
@@ -177,7 +211,8 @@ def _process(target: Callable[[Connection], None]) -> Iterator[tuple[str, int]]:
     try:
         yield ours.recv(), process.pid
     finally:
-        ours.send(None)
+        with contextlib.suppress(BrokenPipeError):
+            ours.send(None)
         process.join(10)
 
 
