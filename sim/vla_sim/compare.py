@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 from omegaconf import MISSING
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -85,10 +86,10 @@ def verdict(tree: Mapping[str, Any]) -> str:
 def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None:
     """Print both rates, the difference with its interval, and the p-value, by task and overall."""
     console = console or Console()
-    table = Table(title=f"a: {tree['a']['policy']}, b: {tree['b']['policy']}, on {tree['suite']}")
-    table.add_column("task")
-    for header in ("n", "a", "b", "a - b, points", "95 %", "only a", "only b", "p"):
-        table.add_column(header, justify="right")
+    table = Table(title=f"a: {tree['a']['policy']}, b: {tree['b']['policy']}, on {tree['suite']}", box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    for header in ("n", "a", "b", "a - b", "only a, b", "p"):
+        table.add_column(header, justify="right", no_wrap=True)
     for name, line in tree["tasks"].items():
         table.add_row(*_row(name, line))
     table.add_section()
@@ -104,14 +105,14 @@ def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None
 
 
 def _row(name: str, line: Mapping[str, Any]) -> tuple[str, ...]:
-    interval = f"{_points(line['low'])} to {_points(line['high'])}"
+    """Cells; intervals stand below their numbers."""
+    difference = f"{_points(line['difference'])}\n{100 * line['low']:+.0f} to {100 * line['high']:+.0f}"
     rates = (_with_interval(line["a"]), _with_interval(line["b"]))
-    counts = (str(line["only_a"]), str(line["only_b"]))
-    return name, str(line["n"]), *rates, _points(line["difference"]), interval, *counts, _p(line["p"])
+    return name, str(line["n"]), *rates, difference, f"{line['only_a']}, {line['only_b']}", _p(line["p"])
 
 
 def _with_interval(share: Mapping[str, int | float]) -> str:
-    return f"{_percent(share['success'])} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{_percent(share['success'])}\n{100 * share['low']:.0f} to {100 * share['high']:.0f}"
 
 
 def _percent(share: float) -> str:
