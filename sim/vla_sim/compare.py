@@ -86,7 +86,11 @@ def verdict(tree: Mapping[str, Any]) -> str:
 def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None:
     """Print both rates, the difference with its interval, and the p-value, by task and overall."""
     console = console or Console()
-    table = Table(title=f"a: {tree['a']['policy']}, b: {tree['b']['policy']}, on {tree['suite']}", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=f"a: {tree['a']['policy']}, b: {tree['b']['policy']}, on {tree['suite']}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("task", no_wrap=True)
     for header in ("n", "a", "b", "a - b", "only a, b", "p"):
         table.add_column(header, justify="right", no_wrap=True)
