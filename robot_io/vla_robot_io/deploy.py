@@ -9,12 +9,14 @@ ends, whether in time, by a fault, by an exception or by Ctrl-C, the arm is held
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import importlib.metadata
 import inspect
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,14 @@ def deploy(config: DeployConfig) -> int:
     robot = make_robot(config, clock)
     if config.clock is ClockKind.VIRTUAL and not robot.is_simulated:
         raise ConfigError(f"robot '{config.driver}' lives by real time: clock=virtual would hurry it, use clock=real")
-    policy, checkpoint = _policy(config, robot)
+    with _policy(config, robot) as (policy, checkpoint):
+        return _run(config, robot, clock, policy, checkpoint, console)
+
+
+def _run(
+    config: DeployConfig, robot: Robot, clock: Clock, policy: Policy, checkpoint: str | None, console: Console
+) -> int:
+    """The exit status of the policy's run on the robot."""
     require_same_embodiment(
         robot.embodiment,
         policy.embodiment,
@@ -131,8 +140,9 @@ def deploy(config: DeployConfig) -> int:
     return run.run(header)
 
 
-def _policy(config: DeployConfig, robot: Robot) -> tuple[Policy, str | None]:
-    """Who acts, here or on a server, and the SHA-256 of the checkpoint if there is one.
+@contextlib.contextmanager
+def _policy(config: DeployConfig, robot: Robot) -> Iterator[tuple[Policy, str | None]]:
+    """Who acts while the block lasts, here or on a server, and the SHA-256 of the checkpoint if there is one.
 
     Raises:
         ConfigError: if nobody is named, or the server serves another policy.
@@ -144,13 +154,13 @@ def _policy(config: DeployConfig, robot: Robot) -> tuple[Policy, str | None]:
     if not server:
         if not config.policy:
             raise ConfigError("'vla deploy' needs policy=<str>: who acts; or server=ws://HOST:PORT")
-        return load_policy(config.policy, robot.embodiment, batch_size=1), checkpoint_hash(config.policy)
-    policy = load_remote(server, robot.embodiment, reply_s=SERVER_REPLY_S)
-    served = policy.greeting.policy
-    if config.policy not in ("", served, server):
-        policy.close()
-        raise ConfigError(f"server={server} serves '{served}', not policy={config.policy}")
-    return policy, policy.greeting.checkpoint
+        yield load_policy(config.policy, robot.embodiment, batch_size=1), checkpoint_hash(config.policy)
+        return
+    with contextlib.closing(load_remote(server, robot.embodiment, reply_s=SERVER_REPLY_S)) as policy:
+        served = policy.greeting.policy
+        if config.policy not in ("", served, server):
+            raise ConfigError(f"server={server} serves '{served}', not policy={config.policy}")
+        yield policy, policy.greeting.checkpoint
 
 
 def make_robot(config: DeployConfig, clock: Clock) -> Robot:
