@@ -345,7 +345,7 @@ def test_an_observation_that_is_wrong_is_named_before_it_is_sent(url: str, remot
 
 
 def test_a_failing_policy_tells_a_number_and_spoils_no_other_client(policy: GatedPolicy, url: str) -> None:
-    policy.error = RuntimeError("out of memory at /home/someone/secret")
+    policy.error = RuntimeError("out of memory at /srv/someone/secret")
     policy.gate.clear()
     with talking(url) as connection:
         ask(connection, session="first", seq=1)
