@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from vla.errors import StoreError
-from vla_datasets.checking import check_one
-from vla_datasets.findings import Severity
 from vla_datasets.image_codecs import ImageCodec
-from vla_datasets.near_duplicates import content_hash
 from vla_datasets.store import EpisodeStore
-from vla_datasets.suspicions import Thresholds
+from vla_datasets.upkeep.checking import check_one
+from vla_datasets.upkeep.findings import Severity
+from vla_datasets.upkeep.near_duplicates import content_hash
+from vla_datasets.upkeep.suspicions import Thresholds
 from vla_sim.demonstrations import demonstrate
 from vla_sim.embodiments import TABLETOP_PANDA
 

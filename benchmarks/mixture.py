@@ -18,10 +18,10 @@ from vla.model.vla_model import Vocabulary
 from vla.testing import make_episode
 from vla.tokens.bins import BinTokenizer
 from vla.tokens.text import TextTokenizer
-from vla_datasets.mixture import Mixture, SourceShare
-from vla_datasets.mixture_dataset import MixtureDataset
-from vla_datasets.mixture_loading import LoadingConfig, MixtureLoader
-from vla_datasets.mixture_sources import MixtureConfig, OpenMixture, SourceConfig, SourceKind, open_mixture
+from vla_datasets.mixing.dataset import MixtureDataset
+from vla_datasets.mixing.loading import LoadingConfig, MixtureLoader
+from vla_datasets.mixing.mixture import Mixture, SourceShare
+from vla_datasets.mixing.sources import MixtureConfig, OpenMixture, SourceConfig, SourceKind, open_mixture
 from vla_datasets.store import EpisodeStore
 from vla_datasets.web.samples import WebSample
 from vla_datasets.web.shards import write_shards

@@ -27,13 +27,13 @@ COMMANDS = {
     "demo": Command("vla_sim.demo:main", "drive the simulated arm with the shipped policy; table, report and videos"),
     "collect": Command("vla_sim.collect:main", "record demonstrations, or label the states a policy visits"),
     "data check": Command(
-        "vla_datasets.check_command:main", "tell whether a store is whole, and what looks wrong in it"
+        "vla_datasets.upkeep.check_command:main", "tell whether a store is whole, and what looks wrong in it"
     ),
-    "data repair": Command("vla_datasets.repair_command:main", "move what is damaged or abandoned out of a store"),
-    "data info": Command("vla_datasets.info_command:main", "tell what is in a store: episodes, tasks, words, bytes"),
-    "data stats": Command("vla_datasets.stats_command:main", "compute exact statistics of each field, over stores"),
-    "data view": Command("vla_datasets.view_command:main", "make a gallery of episodes: films, actions, states"),
-    "data split": Command("vla_datasets.split_command:main", "split a store so that nothing leaks from part to part"),
+    "data repair": Command("vla_datasets.upkeep.repair_command:main", "move what is damaged out of a store"),
+    "data info": Command("vla_datasets.upkeep.info_command:main", "tell what is in a store: tasks, words, bytes"),
+    "data stats": Command("vla_datasets.upkeep.stats_command:main", "compute exact statistics of each field"),
+    "data view": Command("vla_datasets.upkeep.view_command:main", "make a gallery of episodes: films, actions, states"),
+    "data split": Command("vla_datasets.upkeep.split_command:main", "split a store so that nothing leaks"),
     "data import": Command("vla_datasets.exchange.import_command:main", "bring a dataset of others into a store"),
     "data export": Command("vla_datasets.exchange.export_command:main", "write a store as a LeRobot dataset"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),

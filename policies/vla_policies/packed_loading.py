@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vla.errors import ConfigError
-from vla_datasets.mixture_loading import MixtureLoader
+from vla_datasets.mixing.loading import MixtureLoader
 from vla_policies.packing import PackedRows, PackingConfig, TokenSequence, pack_rows
 from vla_policies.row_filling import Entry, FillCounts, RowFilling
 

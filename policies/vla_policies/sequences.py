@@ -17,7 +17,7 @@ from vla.errors import DataError
 from vla.interfaces import ActionTokenizer
 from vla.model.vla_model import Vocabulary
 from vla.tokens.text import PAD_ID, TextTokenizer
-from vla_datasets.mixture_dataset import MixedSample
+from vla_datasets.mixing.dataset import MixedSample
 from vla_datasets.store_frames import RobotSample
 from vla_datasets.web.samples import WebSample
 from vla_policies.packing import TokenSequence, token_sequence

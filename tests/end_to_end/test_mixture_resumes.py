@@ -15,9 +15,9 @@ import torch
 
 from vla.errors import ConfigError, DataError
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.mixture_dataset import MixedSample, MixtureDataset
-from vla_datasets.mixture_loading import LoadingConfig, MixtureLoader, StartMethod
-from vla_datasets.mixture_sources import MixtureConfig, SourceConfig, SourceKind, open_mixture
+from vla_datasets.mixing.dataset import MixedSample, MixtureDataset
+from vla_datasets.mixing.loading import LoadingConfig, MixtureLoader, StartMethod
+from vla_datasets.mixing.sources import MixtureConfig, SourceConfig, SourceKind, open_mixture
 from vla_datasets.store import EpisodeStore
 from vla_datasets.web.corpora import CorpusConfig
 from vla_datasets.web.samples import WebSample

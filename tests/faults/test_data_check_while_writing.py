@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.checking import check
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.checking import check
 
 EPISODES = 30
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.corruption import DAMAGE, corrupt
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.checking import check
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.checking import check
 
 
 @pytest.mark.parametrize("codec", ImageCodec)
@@ -38,7 +38,7 @@ def test_every_kind_of_damage_changes_a_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_any_bit_of_a_manifest_counts(tmp_path: Path) -> None:
-    from vla_datasets.upkeep import faults
+    from vla_datasets.upkeep.store_contents import faults
 
     store = EpisodeStore.create(tmp_path / "store", SMALL_EMBODIMENT)
     key = store.append(make_episode(SMALL_EMBODIMENT, 2, 0, instruction="é"))

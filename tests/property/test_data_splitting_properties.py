@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_datasets.near_duplicates import Likeness, near_duplicates
-from vla_datasets.splitting import _components, _deal, together
 from vla_datasets.store import EpisodeRow
+from vla_datasets.upkeep.near_duplicates import Likeness, near_duplicates
+from vla_datasets.upkeep.splitting import _components, _deal, together
 
 COUNTS = st.integers(1, 30)
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from vla.normalization import Statistics
 from vla.testing import SMALL_EMBODIMENT
-from vla_datasets.statistics_of_stores import LEVELS, BodyStatistics
+from vla_datasets.upkeep.statistics_of_stores import LEVELS, BodyStatistics
 
 FLOATS = st.floats(-1e3, 1e3, width=32)
 WIDTHS = (SMALL_EMBODIMENT.action_dim, SMALL_EMBODIMENT.state_dim)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla.errors import ConfigError
-from vla_datasets.interleaving import Interleaving
-from vla_datasets.mixture import Mixture, SourceShare
-from vla_datasets.permutation import Permutation
+from vla_datasets.mixing.interleaving import Interleaving
+from vla_datasets.mixing.mixture import Mixture, SourceShare
+from vla_datasets.mixing.permutation import Permutation
 
 WEIGHTS = st.lists(st.sampled_from([0.001, 0.1, 0.2, 0.3, 0.5, 1.0, 1 / 3, 2.0, 7.0, 99.5]), min_size=1, max_size=9)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=5)

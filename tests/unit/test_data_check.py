@@ -15,12 +15,12 @@ from vla.commands import main
 from vla.embodiment import Embodiment
 from vla.interfaces import Episode
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.checking import check
-from vla_datasets.findings import Kind
-from vla_datasets.near_duplicates import Likeness, near_duplicates
-from vla_datasets.outliers import outliers
 from vla_datasets.store import EpisodeStore
-from vla_datasets.suspicions import Thresholds, stretches, suspicions
+from vla_datasets.upkeep.checking import check
+from vla_datasets.upkeep.findings import Kind
+from vla_datasets.upkeep.near_duplicates import Likeness, near_duplicates
+from vla_datasets.upkeep.outliers import outliers
+from vla_datasets.upkeep.suspicions import Thresholds, stretches, suspicions
 
 BODY = SMALL_EMBODIMENT
 
@@ -224,7 +224,7 @@ def test_processes_find_what_one_does(store: EpisodeStore) -> None:
 
 
 def test_an_episode_moved_out_meanwhile_is_no_fault(store: EpisodeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vla_datasets import checking
+    from vla_datasets.upkeep import checking
 
     keys = [*checking.committed(store), "reach-0000000077-scripted"]
     answers = iter([keys, keys[:-1]])

@@ -7,9 +7,9 @@ import pytest
 
 from vla.commands import main
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.info_command import size_text
 from vla_datasets.store import EpisodeStore
-from vla_datasets.store_info import info_of
+from vla_datasets.upkeep.info_command import size_text
+from vla_datasets.upkeep.store_info import info_of
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from vla.commands import main
 from vla.errors import StoreError
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.checking import check
 from vla_datasets.store import EpisodeStore
-from vla_datasets.upkeep import move_out
+from vla_datasets.upkeep.checking import check
+from vla_datasets.upkeep.store_contents import move_out
 
 Run = Callable[..., tuple[int, list[str]]]
 

@@ -10,9 +10,9 @@ from vla.commands import main
 from vla.errors import ConfigError, StoreError
 from vla.interfaces import Episode
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.split_files import load_split, save_split
-from vla_datasets.splitting import By, Split, split
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.split_files import load_split, save_split
+from vla_datasets.upkeep.splitting import By, Split, split
 
 HALVES = {"train": 0.5, "validation": 0.5}
 

@@ -12,9 +12,9 @@ from vla.embodiment import Field
 from vla.errors import StoreError
 from vla.normalization import Distribution, Statistics
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.charts import BINS, HEIGHT, WIDTH, histogram, line, rounded
-from vla_datasets.statistics_of_stores import statistics_of
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.charts import BINS, HEIGHT, WIDTH, histogram, line, rounded
+from vla_datasets.upkeep.statistics_of_stores import statistics_of
 
 
 def made(path: Path, seeds: range, body=SMALL_EMBODIMENT) -> EpisodeStore:

@@ -10,9 +10,9 @@ import pytest
 
 from vla.commands import main
 from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.films import LEAST_HEIGHT, write_film, write_poster
-from vla_datasets.gallery import choose
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.films import LEAST_HEIGHT, write_film, write_poster
+from vla_datasets.upkeep.gallery import choose
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 
 from vla.errors import DataError, StoreError
 from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla_datasets.mixing.text_lines import TextLines
 from vla_datasets.store import EpisodeStore
 from vla_datasets.store_frames import StoreFrames
-from vla_datasets.text_lines import TextLines
 from vla_datasets.windows import load_frames
 
 

@@ -15,9 +15,9 @@ from vla.model.vla_model import Vocabulary
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla.tokens.bins import BinTokenizer
 from vla.tokens.text import TextTokenizer
-from vla_datasets.mixture import Draw, Mixture, SourceShare
-from vla_datasets.mixture_dataset import MixedSample, MixtureDataset
-from vla_datasets.mixture_loading import LoadingConfig, MixtureLoader
+from vla_datasets.mixing.dataset import MixedSample, MixtureDataset
+from vla_datasets.mixing.loading import LoadingConfig, MixtureLoader
+from vla_datasets.mixing.mixture import Draw, Mixture, SourceShare
 from vla_datasets.store_frames import RobotSample
 from vla_datasets.web.samples import WebSample
 from vla_policies.packed_loading import PackedLoader

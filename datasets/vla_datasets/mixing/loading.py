@@ -24,10 +24,10 @@ from typing import Any
 import torch.utils.data
 
 from vla.errors import ConfigError, DataError
-from vla_datasets.mixture_dataset import MixedSample, MixtureDataset
-from vla_datasets.permutation import scrambled
+from vla_datasets.mixing.dataset import MixedSample, MixtureDataset
+from vla_datasets.mixing.permutation import scrambled
 
-_IMPORTED_ONCE = ("vla_datasets.mixture_loading", "vla_datasets.mixture_sources")
+_IMPORTED_ONCE = ("vla_datasets.mixing.loading", "vla_datasets.mixing.sources")
 """By the process that workers are copies of."""
 
 

@@ -17,9 +17,9 @@ from omegaconf import MISSING
 
 from vla.errors import ConfigError
 from vla.files import sha256
-from vla_datasets.mixture import Mixture, Source, SourceShare
+from vla_datasets.mixing.mixture import Mixture, Source, SourceShare
+from vla_datasets.mixing.text_lines import TextLines
 from vla_datasets.store_frames import StoreFrames
-from vla_datasets.text_lines import TextLines
 from vla_datasets.web.corpora import CorpusConfig, open_corpus
 from vla_datasets.web.shards import ShardCorpus
 

@@ -19,8 +19,8 @@ import numpy as np
 from vla.embodiment import Embodiment, Field
 from vla.errors import StoreError
 from vla.normalization import Statistics
-from vla_datasets.episode_workers import map_episodes
 from vla_datasets.store import EpisodeRow, EpisodeStore
+from vla_datasets.upkeep.episode_workers import map_episodes
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The quantiles that are told unless others are asked for."""

@@ -12,9 +12,9 @@ from omegaconf import MISSING
 
 from vla import cli
 from vla.files import write_atomically
-from vla_datasets.checking import Report, check
-from vla_datasets.findings import Severity
-from vla_datasets.suspicions import Thresholds
+from vla_datasets.upkeep.checking import Report, check
+from vla_datasets.upkeep.findings import Severity
+from vla_datasets.upkeep.suspicions import Thresholds
 
 
 @dataclasses.dataclass

@@ -12,9 +12,9 @@ from omegaconf import MISSING
 from vla import cli
 from vla.errors import ConfigError
 from vla.files import write_atomically
-from vla_datasets.statistics_of_stores import LEVELS, statistics_of
-from vla_datasets.statistics_page import print_statistics, statistics_page
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.statistics_of_stores import LEVELS, statistics_of
+from vla_datasets.upkeep.statistics_page import print_statistics, statistics_page
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vla.embodiment import Field
-from vla_datasets.findings import Finding, Kind, Severity
+from vla_datasets.upkeep.findings import Finding, Kind, Severity
 
 LEAST_SPAN = 0.05
 

@@ -3,8 +3,8 @@
     episodes ─► units: what must stay together ─► parts, by share
 
 Episodes stay together if they are of one task or instruction, where that is what is split by; if they are
-near-duplicates; or if they are of the same scene (`vla_datasets.near_duplicates` says what both mean). This carries on:
-if a goes with b, and b with c, the three are one unit.
+near-duplicates; or if they are of the same scene (`vla_datasets.upkeep.near_duplicates` says what both mean). This
+carries on: if a goes with b, and b with c, the three are one unit.
 
 Units are dealt out the largest first, equal ones in an order that the seed decides, each to the part that lacks most of
 its share, in the unit's task and altogether. So every task is in every part if it has episodes enough.
@@ -20,9 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from vla.errors import ConfigError
-from vla_datasets.episode_workers import map_episodes
-from vla_datasets.near_duplicates import Likeness, near_duplicates, same_pictures
 from vla_datasets.store import EpisodeRow, EpisodeStore
+from vla_datasets.upkeep.episode_workers import map_episodes
+from vla_datasets.upkeep.near_duplicates import Likeness, near_duplicates, same_pictures
 
 
 class By(enum.Enum):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vla.errors import ConfigError, DataError, VlaError
-from vla_datasets.mixture import Draw, Mixture, Source
-from vla_datasets.mixture_sources import OpenMixture
+from vla_datasets.mixing.mixture import Draw, Mixture, Source
+from vla_datasets.mixing.sources import OpenMixture
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from vla.embodiment import Field
 from vla.normalization import Statistics
-from vla_datasets.charts import HEIGHT, WIDTH, Histogram, histogram, rounded
-from vla_datasets.statistics_of_stores import BodyStatistics
+from vla_datasets.upkeep.charts import HEIGHT, WIDTH, Histogram, histogram, rounded
+from vla_datasets.upkeep.statistics_of_stores import BodyStatistics
 
 TEMPLATE = "statistics_template.html"
 
@@ -37,7 +37,8 @@ def statistics_page(bodies: Sequence[BodyStatistics]) -> str:
         bodies: with their values.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((resources.files("vla_datasets") / TEMPLATE).read_text(encoding="utf-8"))
+    text = (resources.files("vla_datasets") / "upkeep" / TEMPLATE).read_text(encoding="utf-8")
+    template = environment.from_string(text)
     return template.render(
         bodies=[(body, [(what, _rows(fields, found)) for what, fields, found in _both(body)]) for body in bodies],
         levels=bodies[0].actions.levels,

@@ -20,13 +20,13 @@ import numpy as np
 
 from vla.errors import StoreError, VlaError
 from vla_datasets.episode_files import check_episode
-from vla_datasets.episode_workers import map_episodes
-from vla_datasets.findings import Finding, Kind, Severity, of_severity
-from vla_datasets.near_duplicates import Likeness, near_duplicates, same
-from vla_datasets.outliers import outliers
 from vla_datasets.store import EpisodeRow, EpisodeStore
-from vla_datasets.suspicions import Thresholds, suspicions
-from vla_datasets.upkeep import committed, faults, foreign_entries, foreign_files, head_faults
+from vla_datasets.upkeep.episode_workers import map_episodes
+from vla_datasets.upkeep.findings import Finding, Kind, Severity, of_severity
+from vla_datasets.upkeep.near_duplicates import Likeness, near_duplicates, same
+from vla_datasets.upkeep.outliers import outliers
+from vla_datasets.upkeep.store_contents import committed, faults, foreign_entries, foreign_files, head_faults
+from vla_datasets.upkeep.suspicions import Thresholds, suspicions
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 

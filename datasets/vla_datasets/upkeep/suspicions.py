@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from vla.embodiment import Field
 from vla.interfaces import Episode
-from vla_datasets.findings import Finding, Kind, Severity
+from vla_datasets.upkeep.findings import Finding, Kind, Severity
 
 
 @dataclasses.dataclass

@@ -20,11 +20,11 @@ import jinja2
 
 from vla.files import write_atomically
 from vla.interfaces import Episode
-from vla_datasets.charts import HEIGHT, WIDTH, Line, line
-from vla_datasets.episode_workers import map_episodes
-from vla_datasets.films import write_film, write_poster
 from vla_datasets.store import EpisodeRow, EpisodeStore
-from vla_datasets.suspicions import Thresholds
+from vla_datasets.upkeep.charts import HEIGHT, WIDTH, Line, line
+from vla_datasets.upkeep.episode_workers import map_episodes
+from vla_datasets.upkeep.films import write_film, write_poster
+from vla_datasets.upkeep.suspicions import Thresholds
 
 TEMPLATE = "gallery_template.html"
 FILMS = "films"
@@ -106,7 +106,8 @@ def gallery_page(store: EpisodeStore, cards: Sequence[Card]) -> str:
     """The page."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["words"] = lambda name: name.replace("_", " ")
-    template = environment.from_string((resources.files("vla_datasets") / TEMPLATE).read_text(encoding="utf-8"))
+    text = (resources.files("vla_datasets") / "upkeep" / TEMPLATE).read_text(encoding="utf-8")
+    template = environment.from_string(text)
     rows = [card.row for card in cards]
     return template.render(
         name=store.name,

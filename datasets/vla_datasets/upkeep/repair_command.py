@@ -9,9 +9,9 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from vla import cli
-from vla_datasets.checking import check
-from vla_datasets.repair import cannot_be_mended, quarantine_beside, removals, remove
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.checking import check
+from vla_datasets.upkeep.repair import cannot_be_mended, quarantine_beside, removals, remove
 
 
 @dataclasses.dataclass

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import vla
 from vla.files import write_atomically
-from vla_datasets.checking import Report
-from vla_datasets.findings import Finding, Kind
 from vla_datasets.storage import EPISODES
 from vla_datasets.store import EpisodeStore
-from vla_datasets.upkeep import move_out
+from vla_datasets.upkeep.checking import Report
+from vla_datasets.upkeep.findings import Finding, Kind
+from vla_datasets.upkeep.store_contents import move_out
 
 REASON_SUFFIX = ".reason.json"
 

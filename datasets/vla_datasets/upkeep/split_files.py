@@ -15,9 +15,9 @@ from typing import Any
 
 from vla.errors import StoreError
 from vla.files import write_atomically
-from vla_datasets.splitting import Split
 from vla_datasets.store import EpisodeStore
-from vla_datasets.upkeep import digest
+from vla_datasets.upkeep.splitting import Split
+from vla_datasets.upkeep.store_contents import digest
 
 FORMAT = "vla-split"
 VERSION = 1

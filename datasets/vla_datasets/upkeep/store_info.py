@@ -10,7 +10,7 @@ from typing import Any
 
 from vla.embodiment import Embodiment
 from vla_datasets.store import EpisodeRow, EpisodeStore
-from vla_datasets.upkeep import file_sizes
+from vla_datasets.upkeep.store_contents import file_sizes
 
 
 @dataclasses.dataclass(frozen=True)

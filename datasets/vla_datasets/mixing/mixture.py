@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from vla.errors import ConfigError
-from vla_datasets.interleaving import Interleaving
-from vla_datasets.permutation import Permutation
+from vla_datasets.mixing.interleaving import Interleaving
+from vla_datasets.mixing.permutation import Permutation
 
 ORDER_VERSION = 1
 """Of the rules that make the stream; a state of another version is refused."""

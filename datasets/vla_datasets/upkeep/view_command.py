@@ -10,9 +10,9 @@ from omegaconf import MISSING
 
 from vla import cli
 from vla.errors import ConfigError, unknown
-from vla_datasets.gallery import choose, write_gallery
-from vla_datasets.rerun_recording import write_recording
 from vla_datasets.store import EpisodeRow, EpisodeStore
+from vla_datasets.upkeep.gallery import choose, write_gallery
+from vla_datasets.upkeep.rerun_recording import write_recording
 
 
 @dataclasses.dataclass

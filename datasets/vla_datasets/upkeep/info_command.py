@@ -15,7 +15,7 @@ from vla import cli
 from vla.embodiment import Field
 from vla.files import write_atomically
 from vla_datasets.store import EpisodeStore
-from vla_datasets.store_info import StoreInfo, info_of
+from vla_datasets.upkeep.store_info import StoreInfo, info_of
 
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 

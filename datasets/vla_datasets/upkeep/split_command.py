@@ -10,9 +10,9 @@ from omegaconf import MISSING
 
 from vla import cli
 from vla.errors import ConfigError
-from vla_datasets.split_files import save_split
-from vla_datasets.splitting import By, split
 from vla_datasets.store import EpisodeStore
+from vla_datasets.upkeep.split_files import save_split
+from vla_datasets.upkeep.splitting import By, split
 
 
 @dataclasses.dataclass

@@ -1,0 +1,1 @@
+"""Looking after stores: `vla data check`, `repair`, `info`, `stats`, `view` and `split`."""
