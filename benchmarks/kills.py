@@ -36,34 +36,41 @@ def kill_recorders(path: Path, kills: int, seed: int) -> dict[str, object]:
     """Kill a recorder `kills` times, each going on in the same store where the last was killed.
 
     Returns:
-        kills; committed, how many episodes were; lost, how many were announced as committed and are not whole or not
-        equal; unreported, how many killed recorders left something that is not told; most_open, the most episodes that
-        one kill left open.
+        kills; committed, how many episodes were; lost, how many are not whole or not equal; open, how many kills came
+        while an episode was open; unreported, how many of these are neither committed nor told with their seed;
+        most_open, the most episodes that one kill left.
     """
     generator = np.random.default_rng(seed)
     store = EpisodeStore.create(path, SMALL_EMBODIMENT, image_codec=ImageCodec.LOSSLESS)
-    announced = 0
-    most_open, unreported = 0, 0
+    announced = num_open = unreported = most_open = 0
     for _ in track(range(kills), "killing", transient=True):
-        said = _killed_after(store, announced, float(generator.uniform(0.0, LONGEST_S)))
+        said, opened = _killed_after(store, announced, float(generator.uniform(0.0, LONGEST_S)))
         left = store.uncommitted()
         most_open = max(most_open, len(left))
-        # What was begun and is neither committed nor announced must be told, with its name.
-        unreported += sum(not half.is_live and half.about.get("seed") not in (None, len(store)) for half in left)
+        if opened is not None:
+            num_open += 1
+            told = any(half.about.get("seed") == opened and not half.is_live for half in left)
+            unreported += not (told or store.contains("reach", opened, "teleoperation"))
         store.clean_staging()
         announced = max(said, len(store))
     lost = sum(not _is_equal(store, index) for index in range(announced))
     return {
         "kills": kills,
         "committed": len(store),
-        "lost": lost + max(0, announced - len(store)),
-        "most_open": most_open,
+        "lost": lost,
+        "open": num_open,
         "unreported": unreported,
+        "most_open": most_open,
     }
 
 
-def _killed_after(store: EpisodeStore, first: int, seconds: float) -> int:
-    """Record from episode `first` on in a process that is killed; the number after the last that it announced."""
+def _killed_after(store: EpisodeStore, first: int, seconds: float) -> tuple[int, int | None]:
+    """Record from episode `first` on in a process that is killed.
+
+    Returns:
+        The number after the last episode that it announced as committed, and the one that it had announced as begun and
+        not as committed.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -75,8 +82,11 @@ def _killed_after(store: EpisodeStore, first: int, seconds: float) -> int:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        lines = said.read().split()
-    return int(lines[-1]) + 1 if lines else first
+        lines = said.read().splitlines()
+    committed = [int(line.split()[1]) for line in lines if line.startswith("committed")]
+    begun = [int(line.split()[1]) for line in lines if line.startswith("begun")]
+    after = committed[-1] + 1 if committed else first
+    return after, begun[-1] if begun and begun[-1] >= after else None
 
 
 def _record_for_ever(store: EpisodeStore, first: int, writing: int) -> None:
@@ -84,13 +94,14 @@ def _record_for_ever(store: EpisodeStore, first: int, writing: int) -> None:
     index = first
     while True:
         writer = EpisodeWriter(store, EpisodeHead("reach", index, "teleoperation", "reach", "CC0-1.0"))
+        os.write(writing, f"begun {index}\n".encode())
         episode = _episode(index)
         for step in range(episode.num_steps):
             images = {name: frames[step] for name, frames in episode.images.items()}
             state, time_s = episode.proprioception[step], float(episode.times_s[step])
             writer.add(Observation(images, state, "", time_s, frozenset()), episode.actions[step])
         writer.commit(success=True)
-        os.write(writing, f"{index}\n".encode())
+        os.write(writing, f"committed {index}\n".encode())
         index += 1
 
 

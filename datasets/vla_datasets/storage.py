@@ -206,9 +206,19 @@ class _LocalStaging:
 
 
 def _about(staging: Path) -> dict[str, Any]:
+    """Which episode it was to be: as its recorder noted, or, once that is done with, as its manifest says."""
+    noted = _json(staging / RECORDING)
+    if noted:
+        return noted
+    sealed = _json(staging / MANIFEST).get("attributes", {}).get("manifest", {})
+    return {name: sealed[name] for name in ("task", "seed", "source") if name in sealed}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty if there is none, or it was not written to its end."""
     try:
-        return dict(json.loads((staging / RECORDING).read_bytes()))
-    except (OSError, ValueError):
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

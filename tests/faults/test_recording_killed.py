@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,23 @@ def test_an_open_episode_is_reported_and_not_in_the_store(store: EpisodeStore) -
     assert len(store) == 0
     writer.close()
     assert store.uncommitted() == []
+
+
+def test_an_episode_that_dies_in_its_commit_is_still_told_by_name(
+    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def rename(source: Path, destination: Path) -> None:
+        seen.extend(store.uncommitted())
+        raise OSError(5, "the disk is gone")
+
+    writer = EpisodeWriter(store, HEAD)
+    writer.add(observation(0), make_episode(SMALL_EMBODIMENT, 1, 0).actions[0])
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="the disk is gone"):
+        writer.commit(success=True)
+    assert [(half.about.get("task"), half.about.get("seed")) for half in seen] == [("reach", 7)]
 
 
 def test_an_episode_without_steps_is_refused(store: EpisodeStore) -> None:
