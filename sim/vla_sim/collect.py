@@ -28,12 +28,15 @@ from vla.embodiment import Embodiment
 from vla.errors import ConfigError, ObservationError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
 from vla_datasets.image_codecs import ImageCodec
-from vla_datasets.store import EpisodeStore
+from vla_datasets.store import EpisodeStore, episode_id
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.launching.cluster import RayConfig
+from vla_sim.launching.launcher import Launcher
+from vla_sim.launching.ray_tasks import ray_map
 from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
@@ -80,6 +83,10 @@ class CollectConfig:
     """Episodes of a policy that go on at once in a worker."""
     workers: int | None = None
     """Processes; one for each core if null."""
+    launcher: Launcher = Launcher.LOCAL
+    """Where they are: on this machine, or on Ray, whose machines all reach `out`."""
+    ray: RayConfig = dataclasses.field(default_factory=RayConfig)
+    """Which Ray."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +196,10 @@ def _run(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Collected]:
     workers = min(config.workers or os.cpu_count() or 1, max(1, len(units) // 4))
     size = 4 if config.policy == SCRIPTED else max(config.batch, len(units) // (workers * 4))
     shares = [units[begin : begin + size] for begin in range(0, len(units), size)]
+    if config.launcher is Launcher.RAY:
+        for found in ray_map(functools.partial(collect_missing, config), shares, config.workers, config.ray):
+            yield from found
+        return
     if workers == 1:
         for share in shares:
             yield from _collect_share(config, share)
@@ -201,7 +212,7 @@ def _in_processes(config: CollectConfig, shares: Sequence[Sequence[Unit]], worke
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
-        pending: set[Future[list[Collected]]] = {pool.submit(_collected, config, share) for share in shares}
+        pending: set[Future[list[Collected]]] = {pool.submit(collect_missing, config, share) for share in shares}
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -215,8 +226,15 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _collected(config: CollectConfig, units: Sequence[Unit]) -> list[Collected]:
-    return list(_collect_share(config, units))
+def collect_missing(config: CollectConfig, units: Sequence[Unit]) -> list[Collected]:
+    """Collect some units; those that an earlier attempt committed are not collected again."""
+    store = EpisodeStore.open_or_create(config.out, _embodiment(config))
+    keys = {unit: episode_id(unit.task, unit.seed, source(config.policy)) for unit in units}
+    rows = [store.row(key) for unit, key in keys.items() if store.contains(unit.task, unit.seed, source(config.policy))]
+    there = {(row.task, row.seed) for row in rows}
+    left = [unit for unit in units if (unit.task, unit.seed) not in there]
+    before = [Collected(row.task, row.success, row.num_steps) for row in rows]
+    return [*before, *_collect_share(config, left)]
 
 
 def _collect_share(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Collected]:

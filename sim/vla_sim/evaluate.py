@@ -35,12 +35,13 @@ from vla_sim.evaluation_plan import (
     make_policy,
 )
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
+from vla_sim.launching.launcher import launched_pool
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.scores import latency, scores, seam_jumps
 from vla_sim.stopping import Stop, stop_when_sure
 from vla_sim.suites import suite
-from vla_sim.workers import Pool, worker_pool
+from vla_sim.workers import Pool
 
 EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
 
@@ -94,6 +95,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
             c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
         ]
         again = _film(config, main_run, results, pool, progress)
+        workers = pool.workers
     report = {
         "policy": config.policy,
         "suite": config.suite,
@@ -114,7 +116,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
             "n": len(again),
             "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
         },
-        "workers": pool.workers,
+        "workers": workers,
         "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
         "versions": provenance.versions(chosen.packages),
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
@@ -131,9 +133,9 @@ def evaluate(config: EvalConfig) -> Evaluation:
 
 def _pool(config: EvalConfig, runs: Sequence[Run]) -> contextlib.AbstractContextManager[Pool]:
     most = max(len(run.specs) for run in runs)
-    workers = min(config.workers or os.cpu_count() or 1, most)
-    batch = min(config.batch, -(-most // workers))
-    return worker_pool(functools.partial(make_runner, batch, config.suite), workers)
+    batch = min(config.batch, -(-most // min(config.workers or os.cpu_count() or 1, most)))
+    make = functools.partial(make_runner, batch, config.suite)
+    return launched_pool(config.launcher, make, config.workers, most, config.ray)
 
 
 def make_runner(batch: int, suite_name: str = "tabletop") -> JobRunner:

@@ -20,6 +20,8 @@ from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_sim.contamination import require_unseen
 from vla_sim.filming import FilmConfig, check_film
+from vla_sim.launching.cluster import RayConfig
+from vla_sim.launching.launcher import Launcher
 from vla_sim.oracle import ScriptedPolicy
 from vla_sim.peeking import peeks
 from vla_sim.suites import SuiteEnvironment, suite
@@ -92,6 +94,10 @@ class EvalConfig:
     """Of each task, for each control; at the same first seeds."""
     workers: int | None = None
     """Processes; one for each core if not given."""
+    launcher: Launcher = Launcher.LOCAL
+    """Where they are: on this machine, or on Ray."""
+    ray: RayConfig = dataclasses.field(default_factory=RayConfig)
+    """Which Ray."""
     batch: int = 16
     """Episodes at once in each process."""
     videos: int = 1
@@ -262,7 +268,7 @@ def make_policy(
 def config_hash(config: EvalConfig) -> str:
     """Of all that can change an outcome: where, and how fast, is left out."""
     tree = cli.resolved(config)
-    for name in ("out", "workers", "batch", "videos", "failure_videos", "film", "train_data"):
+    for name in ("out", "workers", "launcher", "ray", "batch", "videos", "failure_videos", "film", "train_data"):
         del tree[name]
     return cli.config_hash(tree)
 

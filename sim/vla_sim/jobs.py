@@ -66,6 +66,11 @@ class Outcome:
     """How sure the policy was of its tokens, if it can tell."""
 
 
+def lost_outcome(index: int, spec: EpisodeSpec, reason: str) -> Outcome:
+    """The outcome of an episode whose worker ended before it did."""
+    return Outcome(index, RolloutResult(index, 0, spec, "", False, 0, np.zeros((0, 0), np.float32), reason))
+
+
 type Message = Outcome | PredictCall
 type PolicyMaker = Callable[[str, int | None], Policy]
 """From a policy's name, and the size of every batch through its model or `None` for its own, to the policy."""

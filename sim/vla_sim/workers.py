@@ -22,12 +22,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
 from vla.errors import VlaError
 from vla.interfaces import EpisodeSpec
-from vla_policies.rollout import RolloutResult
-from vla_sim.jobs import Job, JobRunner, LatencyJob, Message, Outcome
+from vla_sim.jobs import Job, JobRunner, LatencyJob, Message, Outcome, lost_outcome
 
 type RunnerMaker = Callable[[], JobRunner]
 
@@ -54,7 +51,7 @@ def worker_pool(make_runner: RunnerMaker, workers: int) -> Iterator[Pool]:
         make_runner: called once in each worker; importable by name, or a partial of what is.
     """
     if workers == 1:
-        _use_one_thread()
+        use_one_thread()
         with contextlib.closing(make_runner()) as runner:
             yield LocalPool(runner)
         return
@@ -165,8 +162,7 @@ class _Dispatch:
         if isinstance(self._job, LatencyJob):
             return
         for index in sorted(indices):
-            nothing = np.zeros((0, 0), np.float32)
-            yield Outcome(index, RolloutResult(index, 0, self._specs[index], "", False, 0, nothing, reason))
+            yield lost_outcome(index, self._specs[index], reason)
 
 
 class _Worker:
@@ -220,7 +216,7 @@ def _serve(connection: Connection, make_runner: RunnerMaker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, ConnectionError):
         try:
-            _use_one_thread()
+            use_one_thread()
             with contextlib.closing(make_runner()) as runner:
                 while True:
                     for message in runner.run(connection.recv(), _asked_for(connection)):
@@ -241,7 +237,7 @@ def _asked_for(connection: Connection) -> Iterator[tuple[int, EpisodeSpec]]:
         yield answer
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """One thread a process: workers share the cores, and sums are taken in the same order everywhere."""
     os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from vla_policies.baselines import ZeroPolicy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import PredictCall
 from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.evaluate import evaluate
+from vla_sim.evaluation_plan import EvalConfig
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.workers import Pool, ProcessPool, worker_pool
 
@@ -141,3 +144,8 @@ def test_latency_is_timed_with_one_observation_a_call(workers: int) -> None:
         calls = list(pool.run(LatencyJob("zero"), specs("stand")))
     assert len(calls) == 100
     assert all(isinstance(call, PredictCall) and call.batch_size == 1 for call in calls)
+
+
+def test_a_report_says_how_many_processes_computed(tmp_path: Path) -> None:
+    config = EvalConfig("scripted", tasks=["press_button"], episodes=2, workers=2, videos=0, out=tmp_path)
+    assert evaluate(config).report["workers"] == 2
