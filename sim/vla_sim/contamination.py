@@ -1,12 +1,13 @@
 """Whether a policy was trained on what it is to be evaluated on: scenes of the evaluation in the training data.
 
-    training stores ─► (task, seed) of each episode, hash of its first moment ─┐
-                                                                               ├─► in both: the run fails, by name
-    evaluation ──────► (task, seed) of each spec, hash of its first moment ────┘
+    training stores ─► (task, seed) of each episode; hash and sketch of its first moment ─┐
+                                                                                          ├─► in both: the run fails
+    evaluation ──────► (task, seed) of each spec; hash and sketch of its first moment ────┘
 
 Task and seed make a scene, so equal ones are a leak, whatever was done in them. The hash of the first moment, state and
-pictures bit for bit, finds scenes that were recorded under another name. It is compared where a store keeps pictures
-losslessly and is of the same embodiment, and it is the same only on machines that draw the same pictures.
+pictures bit for bit, finds scenes that were recorded under another name; the sketch (`near_duplicates.py`) finds those
+whose pictures were compressed, disturbed or moved a little. Both are compared where a store is of the same embodiment;
+the hash needs pictures that were kept losslessly, and a machine that draws the same pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from vla.errors import ConfigError
-from vla.interfaces import Environment, EpisodeSpec
+from vla.interfaces import Environment, EpisodeSpec, Observation
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
+from vla_sim.near_duplicates import distances, sketch, too_near
 
 type Scene = tuple[str, int]
 """The task whose scene it is, and the seed."""
@@ -36,7 +38,13 @@ class Checked:
     stores: dict[str, int]
     """Episodes by training store."""
     hashed: int
-    """Training episodes whose first moment was compared too."""
+    """Training episodes whose first moment was compared too, bit for bit."""
+    sketched: int
+    """Training episodes whose first pictures were compared by what they look like."""
+    nearest: float | None
+    """How far the training picture that is most like one of the evaluation is from it, 0 to 1."""
+    too_near: float | None
+    """Nearer than this would have been a leak."""
 
 
 def require_unseen(
@@ -62,17 +70,24 @@ def require_unseen(
     for store in opened:
         _require_other_seeds(store, scenes, scene_of)
     environment = make_environment()
-    comparable = [
-        store
-        for store in opened
-        if store.embodiment == environment.embodiment and store.image_codec is ImageCodec.LOSSLESS
-    ]
-    if comparable:
-        begun = {_first_moment(environment, spec): spec for spec in scenes.values()}
-        for store in comparable:
-            _require_other_moments(store, begun)
+    same_robot = [store for store in opened if store.embodiment == environment.embodiment]
+    lossless = [store for store in same_robot if store.image_codec is ImageCodec.LOSSLESS]
+    nearest = limit = None
+    if same_robot:
+        moments = [environment.reset(spec) for spec in scenes.values()]
+        _require_other_moments(lossless, dict(zip(map(_moment_hash_of, moments), scenes.values(), strict=True)))
+        sketches = np.stack([sketch(moment.images) for moment in moments])
+        limit = too_near(sketches, [task for task, _ in scenes])
+        nearest = _require_other_looks(same_robot, sketches, list(scenes.values()), limit)
     environment.close()
-    return Checked(len(scenes), {store.name: len(store) for store in opened}, sum(len(store) for store in comparable))
+    return Checked(
+        scenes=len(scenes),
+        stores={store.name: len(store) for store in opened},
+        hashed=sum(len(store) for store in lossless),
+        sketched=sum(len(store) for store in same_robot),
+        nearest=nearest,
+        too_near=limit,
+    )
 
 
 def _require_other_seeds(
@@ -87,13 +102,35 @@ def _require_other_seeds(
             raise _leak(scenes[key], store, row.id, "the same task and seed")
 
 
-def _require_other_moments(store: EpisodeStore, begun: Mapping[str, EpisodeSpec]) -> None:
-    cameras = [camera.name for camera in store.embodiment.cameras]
-    for row in store.index():
-        state = store.numbers(row.id)["proprioception"][0]
-        moment = moment_hash(state, {camera: store.frame(row.id, camera, 0) for camera in cameras})
-        if moment in begun:
-            raise _leak(begun[moment], store, row.id, "the same first state and pictures")
+def _require_other_moments(stores: Sequence[EpisodeStore], begun: Mapping[str, EpisodeSpec]) -> None:
+    for store in stores:
+        for row in store.index():
+            state = store.numbers(row.id)["proprioception"][0]
+            moment = moment_hash(state, _first_pictures(store, row.id))
+            if moment in begun:
+                raise _leak(begun[moment], store, row.id, "the same first state and pictures")
+
+
+def _require_other_looks(
+    stores: Sequence[EpisodeStore],
+    sketches: Float32[np.ndarray, "scenes cells"],
+    specs: Sequence[EpisodeSpec],
+    limit: float | None,
+) -> float | None:
+    """How near the nearest training picture is."""
+    nearest = None
+    for store in stores:
+        for row in store.index():
+            apart = distances(sketches, sketch(_first_pictures(store, row.id))[None])[:, 0]
+            found = int(apart.argmin())
+            if limit is not None and apart[found] < limit:
+                raise _leak(specs[found], store, row.id, f"pictures {apart[found]:.3f} apart, near is {limit:.3f}")
+            nearest = min(float(apart[found]), 1.0 if nearest is None else nearest)
+    return nearest
+
+
+def _first_pictures(store: EpisodeStore, key: str) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
+    return {camera.name: store.frame(key, camera.name, 0) for camera in store.embodiment.cameras}
 
 
 def _leak(spec: EpisodeSpec, store: EpisodeStore, key: str, what: str) -> ConfigError:
@@ -103,8 +140,7 @@ def _leak(spec: EpisodeSpec, store: EpisodeStore, key: str, what: str) -> Config
     )
 
 
-def _first_moment(environment: Environment, spec: EpisodeSpec) -> str:
-    observation = environment.reset(spec)
+def _moment_hash_of(observation: Observation) -> str:
     return moment_hash(observation.proprioception, observation.images)
 
 

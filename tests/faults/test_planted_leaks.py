@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from vla.errors import ConfigError
 from vla.interfaces import Episode, EpisodeSpec
@@ -18,8 +23,10 @@ from vla_sim.contamination import require_unseen
 from vla_sim.demonstrations import demonstrate
 from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.near_duplicates import distances, too_near
 from vla_sim.suites import suite
 
+SPACED = [EpisodeSpec("reach", 50), EpisodeSpec("reach", 51)]
 SPECS = [EpisodeSpec("reach", 50), EpisodeSpec("stack", 50)]
 
 
@@ -67,9 +74,51 @@ def test_stores_of_another_robot_are_compared_by_name_alone(tmp_path: Path) -> N
         require_unseen([leaky], SPECS, TabletopEnvironment)
 
 
-def test_pictures_that_lost_bits_are_compared_by_name_alone(tmp_path: Path, demonstration: Episode) -> None:
+def test_pictures_that_lost_bits_are_compared_by_what_they_look_like(tmp_path: Path, demonstration: Episode) -> None:
     lossy = store(tmp_path / "a", demonstration, codec=ImageCodec.JPEG)
-    assert require_unseen([lossy], SPECS, TabletopEnvironment).hashed == 0
+    checked = require_unseen([lossy], SPACED, TabletopEnvironment)
+    assert (checked.hashed, checked.sketched) == (0, 1)
+    assert checked.nearest is not None
+    assert checked.too_near is not None
+    assert checked.nearest > 3 * checked.too_near
+
+
+def disturbed(episode: Episode, picture: Callable[[np.ndarray], np.ndarray]) -> Episode:
+    """An episode under another name, whose pictures are not what they were."""
+    images = {name: np.stack([picture(frame) for frame in frames]) for name, frames in episode.images.items()}
+    return dataclasses.replace(episode, seed=3, task="somewhere_else", images=images)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda frame: frame,
+        lambda frame: np.clip(frame.astype(np.int16) + 6, 0, 255).astype(np.uint8),
+        lambda frame: np.clip(frame + np.random.default_rng(0).normal(0, 10, frame.shape), 0, 255).astype(np.uint8),
+    ],
+    ids=["compressed", "brighter", "noisy"],
+)
+def test_a_scene_that_was_disturbed_is_found_by_what_it_looks_like(
+    tmp_path: Path, picture: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    planted = disturbed(demonstrate("reach", 50, horizon=1), picture)
+    leaky = store(tmp_path / "a", planted, codec=ImageCodec.JPEG)
+    with pytest.raises(ConfigError, match=r"episode reach, seed 50, .*pictures 0\.0\d+ apart, near is 0\.1"):
+        require_unseen([leaky], SPACED, TabletopEnvironment)
+
+
+def test_one_scene_of_a_task_does_not_tell_what_is_near(tmp_path: Path, demonstration: Episode) -> None:
+    checked = require_unseen([store(tmp_path / "a", demonstration)], SPECS, TabletopEnvironment)
+    assert checked.too_near is None
+    assert checked.nearest is not None
+
+
+@given(hnp.arrays(np.float32, (5, 4), elements=st.floats(0, 1, width=32)))
+def test_no_scene_of_an_evaluation_is_too_near_to_another(sketches: np.ndarray) -> None:
+    limit = too_near(sketches, ["reach"] * 5)
+    assert limit is not None
+    apart = distances(sketches, sketches)[~np.eye(5, dtype=bool)]
+    assert (apart >= limit).all()
 
 
 def test_a_leak_fails_the_command_and_nothing_is_written(
@@ -82,5 +131,7 @@ def test_a_leak_fails_the_command_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
     assert evaluate.main([*arguments, "seed=1000002", f"out={tmp_path}/out"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["contamination"] == {"scenes": 2, "stores": {planted: 1}, "hashed": 1}
+    contamination = report["contamination"]
+    assert (contamination["scenes"], contamination["stores"], contamination["hashed"]) == (2, {planted: 1}, 1)
+    assert contamination["nearest"] > contamination["too_near"]
     assert demonstration.embodiment == TABLETOP_PANDA
