@@ -31,6 +31,7 @@ from vla.model.vla_model import Head, VlaModel, Vocabulary
 from vla.normalization import Normalizer, Scheme, Statistics
 from vla.tokens.files import tokenizer_from_json
 from vla.tokens.text import TextTokenizer
+from vla_policies.seen_scenes import SeenScenes
 
 FORMAT = "vla.checkpoint/1"
 MANIFEST = "checkpoint.json"
@@ -52,6 +53,8 @@ class Checkpoint:
     step: int
     weights: Mapping[str, Tensor]
     """Averaged over training: what a policy runs with."""
+    seen: SeenScenes = dataclasses.field(default_factory=SeenScenes)
+    """What it was trained on; empty if that is not known."""
     training: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     """Optimizer state and raw weights; empty in a checkpoint that is only for running."""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -147,6 +150,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         "backbone": checkpoint.backbone.to_json(),
         "head": checkpoint.head.value,
         "config": dict(checkpoint.config),
+        "seen": checkpoint.seen.to_json(),
         "progress": dict(checkpoint.progress),
     }
     write_atomically(directory / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
@@ -179,6 +183,7 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             head=Head(manifest["head"]),
             config=manifest["config"],
             step=int(manifest["step"]),
+            seen=SeenScenes.from_json(manifest.get("seen", {})),
             weights=_read_tensors(directory, manifest["files"], "weights"),
             training=_read_tensors(directory, manifest["files"], "training") if with_training else {},
             progress=manifest["progress"],
@@ -190,6 +195,19 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
 def checkpoint_hash(directory: Path) -> str:
     """SHA-256 of the manifest, which itself holds the weights' checksums."""
     return sha256((directory / MANIFEST).read_bytes())
+
+
+def seen_scenes(directory: Path) -> SeenScenes:
+    """What the checkpoint in a folder was trained on; the weights are not read.
+
+    Raises:
+        CheckpointError: if there is none, or it does not say it as it should.
+    """
+    path = directory / MANIFEST
+    try:
+        return SeenScenes.from_json(_read_manifest(path).get("seen", {}))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}, seen: {error}") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

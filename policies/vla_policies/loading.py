@@ -17,6 +17,7 @@ from vla.errors import CheckpointError, ConfigError, VlaError, unknown
 from vla.interfaces import Policy
 from vla_policies.ablations import FrozenPolicy
 from vla_policies.baselines import BlindPolicy, RandomPolicy, ReplayPolicy, ZeroPolicy
+from vla_policies.seen_scenes import SeenScenes
 from vla_policies.serving.extra import require_installed
 
 if TYPE_CHECKING:
@@ -114,6 +115,18 @@ def checkpoint_hash(name: str) -> str | None:
     from vla_policies import checkpoint
 
     return checkpoint.checkpoint_hash(checkpoint_folder(name))
+
+
+def seen_scenes(name: str) -> SeenScenes:
+    """The scenes that the checkpoint behind a policy's name was trained on; none where that is not known."""
+    kind, _, argument = name.partition(":")
+    if kind in ABLATIONS:
+        return seen_scenes(argument or PRETRAINED)
+    if not is_checkpoint(name):
+        return SeenScenes()
+    from vla_policies import checkpoint
+
+    return checkpoint.seen_scenes(checkpoint_folder(name))
 
 
 def checkpoint_folder(name: str, also_known: Sequence[str] = ()) -> Path:

@@ -48,6 +48,7 @@ from vla_policies.checkpoint import (
     save_checkpoint,
     state_normalizer,
 )
+from vla_policies.seen_scenes import SeenScenes
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 
 LOG = "log.jsonl"
@@ -179,6 +180,7 @@ class _Run:
         # The neighbours of an id are its neighbours in meaning only where ids are in order.
         spread = config.optimizer.label_spread if self._action_tokenizer.is_ordered else 0.0
         self._trainer = Trainer(model, dataclasses.replace(config.optimizer, label_spread=spread), config.steps)
+        self._seen = start.seen if start else SeenScenes()
         self._use(frames)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -215,6 +217,7 @@ class _Run:
     def _use(self, frames: Frames) -> None:
         """Train on these frames from now on."""
         config = self._config
+        self._seen |= SeenScenes.of((row.task, row.seed) for row in frames.episodes)
         train_rows, self._validation_rows = _split(frames.episode_index, config.validation_share, config.seed)
         if len(train_rows) < config.batch_size:
             raise StoreError(f"a batch of {config.batch_size} needs as many frames, the stores have {len(train_rows)}")
@@ -251,6 +254,7 @@ class _Run:
             head=self._config.head,
             config=cli.resolved(self._config),
             step=self._trainer.step,
+            seen=self._seen,
             weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
             training=self._trainer.state_dict(),
             progress={"sampler": self._sampler.state_dict()},

@@ -23,6 +23,7 @@ from vla.errors import ConfigError
 from vla.interfaces import Environment, EpisodeSpec, Observation
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
+from vla_policies.seen_scenes import SeenScenes
 from vla_sim.near_duplicates import distances, sketch, too_near
 
 type Scene = tuple[str, int]
@@ -90,14 +91,38 @@ def require_unseen(
     )
 
 
+def require_other_seeds(seen: SeenScenes, specs: Iterable[EpisodeSpec], scene_of: Callable[[str], str]) -> None:
+    """Return if a policy was trained on none of these scenes.
+
+    Args:
+        seen: what its checkpoint says it was trained on.
+        scene_of: the task whose scenes a task has.
+
+    Raises:
+        ConfigError: naming the first episode it was trained on.
+    """
+    known = SeenScenes.of((_scene_of(task, scene_of), seed) for task, seed in seen)
+    for spec in specs:
+        if (scene_of(spec.task), spec.seed) in known:
+            raise ConfigError(
+                f"seed clash: the policy was trained on the scene of the evaluation's episode {spec.task}, seed "
+                f"{spec.seed}: choose another seed"
+            )
+
+
+def _scene_of(task: str, scene_of: Callable[[str], str]) -> str:
+    """As `scene_of` has it; a task that the suite does not know has scenes of its own."""
+    try:
+        return scene_of(task)
+    except KeyError:
+        return task
+
+
 def _require_other_seeds(
     store: EpisodeStore, scenes: Mapping[Scene, EpisodeSpec], scene_of: Callable[[str], str]
 ) -> None:
     for row in store.index():
-        try:
-            key = (scene_of(row.task), row.seed)
-        except KeyError:  # a task that this suite does not know
-            key = (row.task, row.seed)
+        key = (_scene_of(row.task, scene_of), row.seed)
         if key in scenes:
             raise _leak(scenes[key], store, row.id, "the same task and seed")
 

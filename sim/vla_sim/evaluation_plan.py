@@ -18,7 +18,8 @@ from vla.interfaces import EpisodeSpec, InstructionKind, Policy, TemplateSet
 from vla_policies import loading
 from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
-from vla_sim.contamination import require_unseen
+from vla_policies.seen_scenes import SeenScenes
+from vla_sim.contamination import require_other_seeds, require_unseen
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
@@ -210,17 +211,22 @@ def chosen_tasks(suite_name: str, tasks: Sequence[str]) -> list[str]:
 
 
 def check_contamination(config: EvalConfig, runs: Sequence[Run]) -> dict[str, Any] | None:
-    """What the runs' scenes were compared with; `None` if no training data is named.
+    """What the runs' scenes were compared with; `None` if neither training data nor the policy's own is known.
 
     Raises:
-        ConfigError: naming an episode that is in the training data.
+        ConfigError: naming an episode that the policy was trained on, or that is in the training data.
         StoreError: if a store cannot be read.
     """
-    if not config.train_data:
+    seen = SeenScenes() if config.policy == SCRIPTED else loading.seen_scenes(config.policy)
+    if not config.train_data and not len(seen):
         return None
     chosen = suite(config.suite)
     specs = [spec for run in runs for spec in run.specs]
-    return dataclasses.asdict(require_unseen(config.train_data, specs, chosen.make_environment, chosen.scene_of))
+    require_other_seeds(seen, specs, chosen.scene_of)
+    if not config.train_data:
+        return {"scenes": len(specs), "stores": {}, "seen": len(seen)}
+    checked = require_unseen(config.train_data, specs, chosen.make_environment, chosen.scene_of)
+    return {**dataclasses.asdict(checked), "seen": len(seen)}
 
 
 def check_peeking(config: EvalConfig, run: Run) -> bool | None:

@@ -18,7 +18,8 @@ from vla.interfaces import Episode, EpisodeSpec
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore
-from vla_sim import evaluate
+from vla_policies import train
+from vla_sim import collect, evaluate
 from vla_sim.contamination import require_unseen
 from vla_sim.demonstrations import demonstrate
 from vla_sim.embodiments import TABLETOP_PANDA
@@ -135,3 +136,30 @@ def test_a_leak_fails_the_command_and_nothing_is_written(
     assert (contamination["scenes"], contamination["stores"], contamination["hashed"]) == (2, {planted: 1}, 1)
     assert contamination["nearest"] > contamination["too_near"]
     assert demonstration.embodiment == TABLETOP_PANDA
+
+
+def test_a_seed_that_the_policy_was_trained_on_is_a_clash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    assert collect.main(["tasks=[stack]", "episodes=2", "seed=1000003", "workers=1", f"out={data}"]) == 0
+    small = ["experiment=tabletop-small", "dagger_steps=[]", "steps=1", "validation_share=0.0", "batch_size=4"]
+    small += ["backbone.width=32", "backbone.layers=1", "backbone.heads=2", "backbone.channels=8", "batch_size=4"]
+    assert (
+        train.main(
+            [
+                "experiment=tabletop-small",
+                "dagger_steps=[]",
+                f"data=[{data}]",
+                f"out={run}",
+                "steps=1",
+                "validation_share=0.0",
+                *small,
+            ]
+        )
+        == 0
+    )
+    asked = [f"policy={run}", "tasks=[stack_swapped]", "episodes=1", "controls=[]", "workers=1", "videos=0"]
+    assert evaluate.main([*asked, "seed=1000004", f"out={tmp_path}/out"]) == 2
+    assert "seed clash: the policy was trained on the scene" in capsys.readouterr().err
+    assert evaluate.main([*asked, "seed=1000005", f"out={tmp_path}/out"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["contamination"] == {"scenes": 1, "stores": {}, "seen": 2}
