@@ -24,6 +24,7 @@ from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim import provenance
 from vla_sim.attribution import stages_tree
 from vla_sim.calibration import calibration
+from vla_sim.episode_list import with_facts
 from vla_sim.evaluation_plan import (
     EvalConfig,
     Run,
@@ -96,11 +97,13 @@ def evaluate(config: EvalConfig) -> Evaluation:
         ]
         again = _film(config, main_run, results, pool, progress)
         workers = pool.workers
+    scored = scores(results)
     report = {
         "policy": config.policy,
         "suite": config.suite,
         "seed": config.seed,
-        **scores(results),
+        **scored,
+        "episodes": with_facts(scored["episodes"], outcomes),
         **chosen.summarise(results),
         "stages": stages_tree(results, [outcome.progress for outcome in outcomes]),
         "calibration": calibration(results, [outcome.entropy for outcome in outcomes]),

@@ -64,6 +64,8 @@ class Outcome:
     """How far it came, if the environment can tell."""
     entropy: TokenEntropy | None = None
     """How sure the policy was of its tokens, if it can tell."""
+    timed_out: bool | None = None
+    """Whether it ran out of steps; `None` if it was not carried out to its end."""
 
 
 def lost_outcome(index: int, spec: EpisodeSpec, reason: str) -> Outcome:
@@ -110,6 +112,7 @@ class JobRunner:
         calls: list[PredictCall] = []
         camera = None if job.film is None else _Camera(self._environments, job.film)
         watch = Watch(self._environments)
+        timed_out: dict[int, bool] = {}  # by slot
 
         def on_reset(slot: int, spec: EpisodeSpec, observation: Observation) -> None:
             watch.begin(slot)
@@ -118,6 +121,7 @@ class JobRunner:
 
         def on_step(slot: int, action: np.ndarray, transition: Transition) -> None:
             watch.look(slot)
+            timed_out[slot] = transition.truncated
             if camera is not None:
                 camera.shoot(slot)
 
@@ -128,7 +132,9 @@ class JobRunner:
         for result in rollout(certainties or policy, self._environments, taken, job.execution, events=events):
             film = None if camera is None else camera.finish(result.slot)
             entropy = None if certainties is None else certainties.finish(result.slot)
-            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy)
+            late = timed_out.pop(result.slot, None)
+            is_late = late if result.error is None else None
+            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy, is_late)
         yield from calls[_WARM_UP_CALLS:]
 
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:

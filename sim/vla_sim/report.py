@@ -5,18 +5,18 @@ Everything is shown as it stands in the JSON tree that `vla_sim.evaluate` makes;
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from rich.console import Console
 from rich.table import Table
 
 from vla.files import write_atomically
+from vla_sim.episode_list import SORTS, listed
+from vla_sim.pages import Inlining, page_environment
+from vla_sim.taxonomy import FLAG_MEANING, OUTCOMES, filter_link, stage_meaning, stage_names, taxonomy
 
 TEMPLATE = "report_template.html"
 
@@ -57,21 +57,15 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
     Args:
         films: MP4s by file name, as `report["videos"]` lists them.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["percent"] = _percent
-    environment.filters["words"] = lambda name: name.replace("_", " ")
-    environment.globals["milliseconds"] = _milliseconds
-    template = environment.from_string((resources.files("vla_sim") / TEMPLATE).read_text(encoding="utf-8"))
-    episodes = {(episode["task"], episode["seed"]): episode for episode in report["episodes"]}
-    shown = {(video["task"], video["seed"]): _data_uri(films[Path(video["file"]).name]) for video in report["videos"]}
-    filmed = [{**episodes[key], "source": source} for key, source in shown.items()]
-    failed = [episode for episode in report["episodes"] if not episode["success"]]
-    return template.render(
+    environment = page_environment(percent=_percent)
+    environment.globals.update(milliseconds=_milliseconds, filter_link=filter_link, stage_meaning=stage_meaning)
+    inlining = Inlining()
+    stages = stage_names(report["episodes"], report.get("stages", {}))
+    rows = listed(report["episodes"])
+    return environment.get_template(TEMPLATE).render(
         report=report,
         groups=worst_first(report.get("groups", {})),
         averages=report.get("averages", {}),
-        stages=report.get("stages", {}),
-        stage_names=_stage_names(report),
         calibration=report.get("calibration"),
         stopped=report.get("stopped"),
         contamination=report.get("contamination"),
@@ -79,22 +73,38 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
         last_seed=max(episode["seed"] for episode in report["episodes"]),
         tasks=[{"name": name, **share, "steps": _mean_steps(report, name)} for name, share in report["tasks"].items()],
         controls=[_control(name, run) for name, run in report["controls"].items()],
-        failed=len(failed),
-        failures=[episode for episode in filmed if not episode["success"]],
-        successes=[episode for episode in filmed if episode["success"]],
-        unfilmed=[episode for episode in failed if (episode["task"], episode["seed"]) not in shown],
+        stage_names=stages,
+        taxonomy=taxonomy(report["episodes"], stages),
+        outcome_meaning=OUTCOMES,
+        flag_meaning=FLAG_MEANING,
+        sorts=SORTS,
+        rows=rows,
+        films=_films(report, rows, films, inlining),
+        num_beside=inlining.num_beside,
         details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
     )
+
+
+def _films(
+    report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], films: Mapping[str, bytes], inlining: Inlining
+) -> list[dict[str, Any]]:
+    """The episodes that were filmed, failures first, with their videos."""
+    by_key = {(row["task"], row["seed"]): row for row in rows}
+    videos = sorted(report["videos"], key=lambda video: video["success"])
+    return [
+        {
+            **by_key[video["task"], video["seed"]],
+            "source": inlining.source(films[Path(video["file"]).name], video["file"]),
+            "beside": None,
+            "decisions": None,
+        }
+        for video in videos
+    ]
 
 
 def worst_first(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Groups of tasks, each with its name, the one with the lowest success first."""
     return sorted(({"name": name, **share} for name, share in groups.items()), key=lambda group: group["success"])
-
-
-def _stage_names(report: Mapping[str, Any]) -> list[str]:
-    """Every stage of any task, in their order."""
-    return list(dict.fromkeys(name for row in report.get("stages", {}).values() for name in row["came_to"]))
 
 
 def print_table(report: Mapping[str, Any], out: Path, console: Console | None = None) -> None:
@@ -157,10 +167,6 @@ def _percent(share: float) -> str:
 
 def _milliseconds(duration: float | None) -> str:
     return "-" if duration is None else f"{duration:.3g} ms"
-
-
-def _data_uri(film: bytes) -> str:
-    return "data:video/mp4;base64," + base64.b64encode(film).decode()
 
 
 def _listed_videos(out: Path) -> set[str]:

@@ -96,21 +96,21 @@ def test_every_task_and_control_has_a_row_with_interval_and_n(report: dict[str, 
 
 def test_the_page_loads_nothing_from_elsewhere(report: dict[str, Any]) -> None:
     page = report_page(report, FILMS)
-    assert all(source.startswith("data:video/mp4;base64,") for source in Page(page).sources)
+    assert all(source.startswith(("data:video/mp4;base64,", "#")) for source in Page(page).sources)
     assert "url(" not in page
     assert "@import" not in page
 
 
 def test_failures_come_before_successes(report: dict[str, Any]) -> None:
-    first, second = Page(report_page(report, FILMS)).sources
+    first, second = (source for source in Page(report_page(report, FILMS)).sources if source.startswith("data:"))
     assert first == "data:video/mp4;base64,c2Vjb25kIGZpbG0="  # of "second film"
     assert second == "data:video/mp4;base64,Zmlyc3QgZmlsbQ=="
 
 
 def test_failures_without_a_film_are_listed_with_their_error(report: dict[str, Any]) -> None:
     text = Page(report_page(report, FILMS)).text
-    assert "2 more failures, not filmed" in text
-    assert "<stack> & 10 4 steps RuntimeError: the wheel came off" in text
+    assert "4 episodes, 2 filmed" in text
+    assert "<stack> & 10 RuntimeError: the wheel came off 4 steps error" in text
 
 
 def test_instructions_are_text_and_never_markup(report: dict[str, Any]) -> None:
@@ -130,17 +130,6 @@ def test_the_worst_group_comes_first(report: dict[str, Any]) -> None:
     report["groups"] = {"easy": {**shares, "success": 0.75}, "hard": {**shares, "success": 0.25}}
     text = Page(report_page(report, FILMS)).text
     assert 0 < text.index("Groups of tasks") < text.index("hard 25.0 %") < text.index("easy 75.0 %")
-
-
-def test_failures_are_shown_by_how_far_they_came(report: dict[str, Any]) -> None:
-    assert "Where failures got stuck" not in Page(report_page(report, FILMS)).text
-    came = {"start": 1, "reached": 2, "grasped": 0}
-    report["stages"] = {
-        "stack": {"failures": 4, "came_to": came, "timed_out": 3, "error": 1, "moved_another": 2},
-        "reach": {"failures": 0, "came_to": {"start": 0}, "timed_out": 0, "error": 0, "moved_another": 0},
-    }
-    text = Page(report_page(report, FILMS)).text
-    assert "failures start reached grasped timed out error moved another thing stack 4 1 2 0 3 1 2" in text
 
 
 def test_stopping_certainty_and_contamination_are_told(report: dict[str, Any]) -> None:
