@@ -22,7 +22,8 @@ from vla.interfaces import Applied, ArmCommand, ArmMode, ArmSpec, ArmState, Came
 from vla.kinematics import ArmKinematics
 from vla_sim.environment import begin
 from vla_sim.tasks import TASKS
-from vla_sim.worlds.mujoco_world import MujocoWorld, num_substeps
+from vla_sim.worlds.mujoco_world import MujocoWorld
+from vla_sim.worlds.physics import actuator_lag_s, num_substeps
 from vla_sim.worlds.scene import Scene
 
 RATE_HZ = 100.0
@@ -90,6 +91,7 @@ class LiveWorld(MujocoWorld):
         self._physics_dt_s = self._model.opt.timestep
         self._ramp_steps = num_substeps(rate_hz, self._physics_dt_s)
         self._ramped = self._ramp_steps
+        self._lag_s = actuator_lag_s(self._model)
         self._begin = self._end = self._commanded_joints.copy()
         self.num_steps = 0
         """Physics steps so far: the device's own clock."""
@@ -132,7 +134,7 @@ class LiveWorld(MujocoWorld):
         return self._origin_s + self.device_time_s
 
     def _physics_step(self) -> None:
-        """The actuators lag behind a ramp by a known time, which is fed forward: `MujocoWorld` does the same."""
+        """The actuators lag behind a ramp by a known time, which is fed forward: `MujocoPhysics` does the same."""
         is_moving = self._ramped < self._ramp_steps
         self._ramped += is_moving
         ahead = self._lag_s * (self._end - self._begin) / (self._ramp_steps * self._physics_dt_s)

@@ -10,7 +10,8 @@ import pytest
 
 from vla.errors import ActionError, ConfigError
 from vla_sim.embodiments import TABLETOP_PANDA
-from vla_sim.worlds.mujoco_world import MujocoWorld, num_substeps
+from vla_sim.worlds.mujoco_world import MujocoWorld
+from vla_sim.worlds.physics import num_substeps
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     COLOURS,

@@ -1,4 +1,4 @@
-"""The tabletop on MuJoCo.
+"""The tabletop, modelled in MuJoCo, and moved by it unless other physics is given.
 
 action ─► commanded pose ─► inverse kinematics ─► joint targets ─► position actuators ─► physics
           (clipped to the workspace)              (ramped over the control step, with the actuators' lag fed
@@ -18,6 +18,7 @@ from vla.embodiment import Embodiment
 from vla.errors import ActionError, unknown
 from vla.kinematics import REST_POSTURE, ArmKinematics
 from vla_sim.embodiments import TABLETOP_PANDA
+from vla_sim.worlds.physics import MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
@@ -44,8 +45,12 @@ _TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
 class MujocoWorld:
     """One world: a copy of the shared model and its own state."""
 
-    def __init__(self, embodiment: Embodiment = TABLETOP_PANDA) -> None:
+    def __init__(self, embodiment: Embodiment = TABLETOP_PANDA, make_physics: PhysicsMaker = MujocoPhysics) -> None:
         """Make a world with an empty table.
+
+        Args:
+            embodiment: who acts there.
+            make_physics: what moves it.
 
         Raises:
             ValueError: if the physics step does not divide the control step.
@@ -54,9 +59,8 @@ class MujocoWorld:
         self._shared = tabletop_model()
         self._model = copy.copy(self._shared)
         self._data = mujoco.MjData(self._model)
-        self._substeps = num_substeps(embodiment.control_hz, self._model.opt.timestep)
+        self._physics = make_physics(self._model, self._data, embodiment.control_hz)
         self._kinematics = ArmKinematics("panda")
-        self._lag_s = -self._model.actuator_biasprm[:7, 2] / self._model.actuator_gainprm[:7, 0]
         self._max_joint_step = self._kinematics.max_speed * embodiment.control_dt_s
         self._state_size = mujoco.mj_stateSize(self._model, _STATE)
         self._tcp = self._model.site("tcp").id
@@ -89,9 +93,7 @@ class MujocoWorld:
         self._data.qpos[7:9] = scene.gripper * _FINGER_TRAVEL_M
         self._data.ctrl[:7] = self._commanded_joints
         self._data.ctrl[7:9] = scene.gripper * _FINGER_TRAVEL_M
-        mujoco.mj_step(self._model, self._data, self._substeps)
-        self._data.time = 0.0
-        mujoco.mj_fwdPosition(self._model, self._data)
+        self._physics.begin()
 
     def _park(self, used: dict[Kind, int]) -> None:
         for index, (kind, slot) in enumerate(_all_slots(self._model)):
@@ -104,7 +106,7 @@ class MujocoWorld:
         applied, joints = self._reachable(self._limited(action))
         self._commanded = self._commanded + applied[:4]
         begin, self._commanded_joints = self._commanded_joints, joints
-        self._drive(begin, joints, float(applied[4]))
+        self._physics.drive(begin, joints, float(applied[4]) * _FINGER_TRAVEL_M)
         return applied
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
@@ -131,16 +133,6 @@ class MujocoWorld:
         shortened = np.append(action[:4] / (1.02 * excess), action[4]).astype(np.float32)
         joints = self._kinematics.inverse(self._commanded + shortened[:4], begin)
         return shortened, begin + np.clip(joints - begin, -self._max_joint_step, self._max_joint_step)
-
-    def _drive(self, begin: np.ndarray, end: np.ndarray, gripper: float) -> None:
-        model, data = self._model, self._data
-        ahead = self._lag_s * (end - begin) * self._embodiment.control_hz
-        data.ctrl[7:9] = gripper * _FINGER_TRAVEL_M
-        for substep in range(1, self._substeps + 1):
-            data.ctrl[:7] = begin + (end - begin) * (substep / self._substeps) + ahead
-            mujoco.mj_step(model, data)
-        # Positions and contacts of this state, not of the one before the last integration.
-        mujoco.mj_fwdPosition(model, data)
 
     def save(self) -> Float64[np.ndarray, " numbers"]:
         state = np.empty(self._state_size + 11)
@@ -193,9 +185,9 @@ class MujocoWorld:
     def is_touched(self, name: str) -> bool:
         geom = self._slot(name).geom
         bodies = self._model.geom_bodyid
-        for first, second in self._data.contact.geom:
+        for first, second in self._physics.contacts():
             other = second if first == geom else first if second == geom else -1
-            if other >= 0 and int(bodies[other]) in self._gripper_bodies:
+            if other >= 0 and bodies[other] in self._gripper_bodies:
                 return True
         return False
 
@@ -269,19 +261,3 @@ class _Slot:
 def _all_slots(model: mujoco.MjModel) -> list[tuple[Kind, int]]:
     names = {model.body(i).name for i in range(model.nbody)}
     return [(kind, index) for kind in Kind for index in range(8) if f"{kind.value}_{index}" in names]
-
-
-def num_substeps(control_hz: float, physics_dt_s: float) -> int:
-    """Physics steps in a control step.
-
-    Raises:
-        ValueError: if they do not divide it.
-    """
-    control_dt_s = 1.0 / control_hz
-    steps = control_dt_s / physics_dt_s
-    if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
-        raise ValueError(
-            f"control at {control_hz:g} Hz needs a physics step that divides {control_dt_s:.5f} s, "
-            f"got {physics_dt_s:g} s ({steps:.2f} steps)"
-        )
-    return round(steps)
