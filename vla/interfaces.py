@@ -109,6 +109,15 @@ def check_observation(observation: Observation, embodiment: Embodiment) -> None:
             raise ObservationError(
                 f"camera '{camera.name}' of {embodiment.name} gives uint8 {expected}, got {image.dtype} {image.shape}"
             )
+    check_proprioception(observation, embodiment)
+
+
+def check_proprioception(observation: Observation, embodiment: Embodiment) -> None:
+    """Return if what is measured is finite and of the embodiment's shape; pictures are not looked at.
+
+    Raises:
+        ObservationError: naming the mismatch, or the fields that are not finite.
+    """
     state = observation.proprioception
     if state.shape != (embodiment.state_dim,) or state.dtype != np.float32:
         raise ObservationError(

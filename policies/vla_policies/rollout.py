@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from vla.errors import VlaError
+from vla.errors import ActionError
 from vla.interfaces import (
     ActionChunk,
     Clock,
@@ -31,6 +31,7 @@ from vla.interfaces import (
     Transition,
     check_chunk,
     check_observation,
+    check_proprioception,
 )
 from vla_policies.chunking import ChunkExecution, ExecutionConfig, check_execution, make_execution
 
@@ -53,7 +54,7 @@ class RolloutResult:
     actions: Float32[np.ndarray, "steps action_dim"]
     """As they were asked for."""
     error: str | None = None
-    """The exception that ended the episode, in one line; such an episode is no success."""
+    """The exception that ended the episode, in one line; such an episode is neither success nor failure."""
     seams: tuple[int, ...] = ()
     """The steps whose action came from another chunk than the action before."""
 
@@ -161,12 +162,12 @@ class _Rollout:
             try:
                 observation = self._environments[slot].reset(spec)
                 self._policy.reset([spec.seed], [slot])
+                execution = make_execution(self._execution, self._policy.horizon, self._dt_s)
+                self._episodes[slot] = _Episode(index, spec, observation, execution)
             except Exception as error:
                 empty = np.zeros((0, self._policy.embodiment.action_dim), np.float32)
                 yield RolloutResult(index, slot, spec, "", False, 0, empty, error=_in_one_line(error, spec))
                 continue
-            execution = make_execution(self._execution, self._policy.horizon, self._dt_s)
-            self._episodes[slot] = _Episode(index, spec, observation, execution)
             if self._events.on_reset is not None:
                 self._events.on_reset(slot, spec, observation)
             return
@@ -188,11 +189,11 @@ class _Rollout:
             yield self._end(slot, success=False, error=failures[slot])
             yield from self._begin(slot)
 
-    def _unfit(self, slot: int) -> VlaError | None:
+    def _unfit(self, slot: int) -> Exception | None:
         """What is wrong with a slot's observation: found before it can spoil the batch."""
         try:
             check_observation(self._episodes[slot].observation, self._policy.embodiment)
-        except VlaError as error:
+        except Exception as error:
             return error
         return None
 
@@ -204,6 +205,8 @@ class _Rollout:
         begin = time.monotonic()
         try:
             chunks = self._policy.predict(observations, slots, [self._episodes[slot].committed for slot in slots])
+            if len(chunks) != len(slots):
+                raise ActionError(f"expected a chunk for each of {len(slots)} observations, got {len(chunks)}")
         except Exception as error:
             if len(slots) == 1:
                 return {slots[0]: error}
@@ -233,6 +236,8 @@ class _Rollout:
         action = episode.execution.next_action(episode.observation.time_s)
         transition = self._environments[slot].step(action)
         episode.actions.append(action)
+        # Pictures are looked at when a chunk is asked for; a state that is not finite may not come to that.
+        check_proprioception(transition.observation, self._policy.embodiment)
         episode.observation = transition.observation
         return action, transition
 

@@ -88,7 +88,8 @@ class Watch:
 def stages_tree(results: Sequence[RolloutResult], progress: Sequence[Progress | None]) -> dict[str, Any]:
     """By task, of the failures: how many came to each stage and no farther, ended how, and moved another thing.
 
-    `timed_out` are those that ran out of steps; `error` are those that ended in one. A task without stages is left out.
+    `error` are episodes that ended in one: they are no failures, and stand beside them. A task without stages is left
+    out.
     """
     tasks = dict.fromkeys(result.spec.task for result in results)
     rows = {task: _failures(task, results, progress) for task in tasks}
@@ -101,14 +102,14 @@ def _failures(
     known = [p for r, p in zip(results, progress, strict=True) if r.spec.task == task and p is not None]
     if not known:
         return None
-    failed = [(r, p) for r, p in zip(results, progress, strict=True) if r.spec.task == task and not r.success]
-    errors = sum(r.error is not None for r, _ in failed)
-    came = [p.came_to for r, p in failed if p is not None and r.error is None]
+    own = [(r, p) for r, p in zip(results, progress, strict=True) if r.spec.task == task]
+    failed = [(r, p) for r, p in own if r.error is None and not r.success]
+    came = [p.came_to for _, p in failed if p is not None]
     return {
         "failures": len(failed),
         "came_to": _counted(came, [START, *known[0].stages]),
-        "timed_out": len(failed) - errors,
-        "error": errors,
+        "timed_out": len(failed),
+        "error": len(own) - len(failed) - sum(r.error is None and r.success for r, _ in own),
         "moved_another": sum(p is not None and p.moved_another for _, p in failed),
     }
 

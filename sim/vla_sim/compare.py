@@ -18,7 +18,7 @@ from rich.table import Table
 from vla import cli
 from vla.errors import ConfigError
 from vla.files import write_atomically
-from vla_sim.comparison import compare, read_report
+from vla_sim.comparison import better, compare, errors_could_change, read_report
 
 TEMPLATE = "compare_template.html"
 
@@ -70,17 +70,36 @@ def comparison_page(tree: Mapping[str, Any]) -> str:
     environment.filters.update(percent=_percent, points=_points, p=_p, words=lambda name: name.replace("_", " "))
     template = environment.from_string((resources.files("vla_sim") / TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
-        tree=tree, verdict=verdict(tree), details=json.dumps({name: tree[name] for name in ("a", "b")}, indent=2)
+        tree=tree,
+        verdict=verdict(tree),
+        told_errors=told_errors(tree),
+        details=json.dumps({name: tree[name] for name in ("a", "b")}, indent=2),
     )
 
 
 def verdict(tree: Mapping[str, Any]) -> str:
     """What the numbers say, in a sentence."""
     line = tree["overall"]
-    if line["p"] >= 0.05:
+    first = better(line)
+    if first is None:
         return f"No difference is shown: {_points(line['difference'])} points, p = {_p(line['p'])}."
-    better, other = ("a", "b") if line["difference"] > 0 else ("b", "a")
-    return f"{better} is better than {other} by {100 * abs(line['difference']):.1f} points, p = {_p(line['p'])}."
+    other = "b" if first == "a" else "a"
+    return f"{first} is better than {other} by {100 * abs(line['difference']):.1f} points, p = {_p(line['p'])}."
+
+
+def told_errors(tree: Mapping[str, Any]) -> str | None:
+    """What the episodes that ended in errors mean for the verdict; `None` if there are none."""
+    errors = tree["errors"]
+    if not errors["pairs"]:
+        return None
+    low, high = errors["against_a"]["difference"], errors["against_b"]["difference"]
+    without = f"; no pair is left of {', '.join(errors['tasks'])}" if errors["tasks"] else ""
+    can = "could" if errors_could_change(tree) else "could not"
+    return (
+        f"{errors['pairs']} pairs are left out, for an error ({tree['a']['errors']} of a, {tree['b']['errors']} of b)"
+        f"{without}. They {can} change the verdict: whatever they had come to, the difference is from "
+        f"{_points(low)} to {_points(high)} points."
+    )
 
 
 def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None:
@@ -101,8 +120,9 @@ def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None
     console.print(table)
     for name, (a, b) in tree["differs_in"].items():
         console.print(f"{name}: {a} in a, {b} in b", markup=False, highlight=False)
-    if tree["a"]["errors"] or tree["b"]["errors"]:
-        console.print(f"ended in errors, counted as no success: {tree['a']['errors']} of a, {tree['b']['errors']} of b")
+    errors = told_errors(tree)
+    if errors is not None:
+        console.print(errors, markup=False)
     if any(tree["left_out"].values()):
         console.print(f"left out, without a partner: {tree['left_out']['a']} of a, {tree['left_out']['b']} of b")
     console.print(verdict(tree))

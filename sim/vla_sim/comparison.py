@@ -5,7 +5,8 @@
     report b ─┘            else: refused, by name   └─► what else differs: policy, execution, ...
 
 A pair is one episode of each report with the same task, seed, templates and kind of instruction: the same scene and
-the same words. An episode that ended in an error counts as no success, as in the reports, and is counted apart.
+the same words. An episode that ended in an error in either is no pair: nobody knows what it would have come to. How
+many were left out is said, and what they could have changed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ REPORT = "report.json"
 MUST_AGREE = ("suite", "templates", "instruction")
 """What two evaluations have in common, or their episodes are no pairs."""
 CANNOT_MATTER = ("out", "workers", "batch", "videos", "failure_videos", "film", "controls", "control_episodes")
+
+LEVEL = 0.05
+"""Of the test that names a winner."""
 
 type Key = tuple[str, int]
 """Task and seed."""
@@ -66,15 +70,19 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], *, only_shared: bool = F
     require_same_evaluation(a, b)
     first, second = ({_key(episode): episode for episode in report["episodes"]} for report in (a, b))
     keys = _shared(first, second, only_shared)
+    done = [key for key in keys if first[key]["error"] is None and second[key]["error"] is None]
+    if not done:
+        raise ConfigError("no episode was carried out in both reports: each ended in an error in a or in b")
     outcomes = {
-        task: [(bool(first[key]["success"]), bool(second[key]["success"])) for key in keys if key[0] == task]
-        for task in dict.fromkeys(key[0] for key in keys)
+        task: [(bool(first[key]["success"]), bool(second[key]["success"])) for key in done if key[0] == task]
+        for task in dict.fromkeys(key[0] for key in done)
     }
     return {
         "suite": a["config"]["suite"],
         "overall": _line(list(outcomes.values())),
         "tasks": {task: _line([pairs]) for task, pairs in outcomes.items()},
         "left_out": {"a": len(first) - len(keys), "b": len(second) - len(keys)},
+        "errors": _errors(first, second, keys, done),
         "differs_in": differences(a["config"], b["config"]),
         "a": _about(a, first, keys),
         "b": _about(b, second, keys),
@@ -145,6 +153,41 @@ def _line(strata: Sequence[Sequence[tuple[bool, bool]]]) -> dict[str, Any]:
         "only_a": pairs.only_a,
         "only_b": pairs.only_b,
     }
+
+
+def _errors(
+    a: Mapping[Key, Mapping[str, Any]], b: Mapping[Key, Mapping[str, Any]], keys: Sequence[Key], done: Sequence[Key]
+) -> dict[str, Any]:
+    """How many pairs errors cost, the tasks that are left without any, and what the errors could have changed.
+
+    `against_a` is the difference and p-value if every error of a was a failure and every one of b a success;
+    `against_b` the other way round.
+    """
+    against_a = Pairs.of((_success(a[key], unknown=False), _success(b[key], unknown=True)) for key in keys)
+    against_b = Pairs.of((_success(a[key], unknown=True), _success(b[key], unknown=False)) for key in keys)
+    return {
+        "pairs": len(keys) - len(done),
+        "tasks": [task for task in dict.fromkeys(k[0] for k in keys) if all(k[0] != task for k in done)],
+        "against_a": {"difference": against_a.difference, "p": mcnemar(against_a.only_a, against_a.only_b)},
+        "against_b": {"difference": against_b.difference, "p": mcnemar(against_b.only_a, against_b.only_b)},
+    }
+
+
+def _success(episode: Mapping[str, Any], *, unknown: bool) -> bool:
+    return unknown if episode["error"] is not None else bool(episode["success"])
+
+
+def better(line: Mapping[str, Any]) -> str | None:
+    """Which one a difference and its p-value show to be better, at the 5 % level: `a`, `b` or neither."""
+    if line["p"] >= LEVEL:
+        return None
+    return "a" if line["difference"] > 0 else "b"
+
+
+def errors_could_change(tree: Mapping[str, Any]) -> bool:
+    """Whether the episodes that ended in errors could have changed who is better overall."""
+    verdicts = {better(tree["errors"][side]) for side in ("against_a", "against_b")}
+    return verdicts != {better(tree["overall"])}
 
 
 def _about(report: Mapping[str, Any], episodes: Mapping[Key, Mapping[str, Any]], keys: Sequence[Key]) -> dict[str, Any]:

@@ -167,7 +167,10 @@ def _measure(
         return found
 
     found, stop = stop_when_sure(
-        run_block, lambda outcome: outcome.result.success, episodes=config.episodes, until=config.until
+        run_block,
+        lambda outcome: None if outcome.result.error else outcome.result.success,
+        episodes=config.episodes,
+        until=config.until,
     )
     by_spec = {outcome.result.spec: outcome for outcome in found}
     ordered = [by_spec[spec] for spec in run.specs if spec in by_spec]
@@ -198,12 +201,16 @@ def _film(
 
 
 def worth_filming(results: Sequence[RolloutResult], each: int, failures: int) -> list[int]:
-    """Which results to film: the first `each` of every task, and up to `failures` failures, from the tasks in turn."""
+    """Which results to film: the first `each` of every task, and up to `failures` failures, from the tasks in turn.
+
+    Episodes that ended in errors are left alone: what broke a process once would break it again.
+    """
     if each == 0:
         return []
     by_task: dict[str, list[int]] = {}
     for index, result in enumerate(results):
-        by_task.setdefault(result.spec.task, []).append(index)
+        if result.error is None:
+            by_task.setdefault(result.spec.task, []).append(index)
     first = {index for indices in by_task.values() for index in indices[:each]}
     failed = [[index for index in indices if not results[index].success] for indices in by_task.values()]
     turns = sorted((turn, index) for indices in failed for turn, index in enumerate(indices))

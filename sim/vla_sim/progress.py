@@ -26,9 +26,17 @@ def evaluation_progress() -> Progress:
 def count_outcomes(messages: Iterable[Message], name: str, total: int, progress: Progress) -> Iterator[Message]:
     """The same messages, counted on a line of their own."""
     line = progress.add_task(name, total=total, success="")
-    outcomes = successes = 0
+    known, errors = [], 0
     for message in messages:
         if isinstance(message, Outcome):
-            outcomes, successes = outcomes + 1, successes + message.result.success
-            progress.update(line, advance=1, success=f"{successes / outcomes:4.0%} success")
+            if message.result.error is None:
+                known.append(message.result.success)
+            else:
+                errors += 1
+            progress.update(line, advance=1, success=_so_far(known, errors))
         yield message
+
+
+def _so_far(known: list[bool], errors: int) -> str:
+    success = f"{sum(known) / len(known):4.0%} success" if known else ""
+    return f"{success} {errors} errors".strip() if errors else success

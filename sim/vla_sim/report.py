@@ -16,6 +16,7 @@ from rich.table import Table
 from vla.files import write_atomically
 from vla_sim.episode_list import SORTS, listed
 from vla_sim.pages import Inlining, page_environment
+from vla_sim.tally import told_errors
 from vla_sim.taxonomy import FLAG_MEANING, OUTCOMES, filter_link, stage_meaning, stage_names, taxonomy
 
 TEMPLATE = "report_template.html"
@@ -81,6 +82,7 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
         rows=rows,
         films=_films(report, rows, films, inlining),
         num_beside=inlining.num_beside,
+        told_errors=told_errors(report["overall"]),
         details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
     )
 
@@ -103,8 +105,9 @@ def _films(
 
 
 def worst_first(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Groups of tasks, each with its name, the one with the lowest success first."""
-    return sorted(({"name": name, **share} for name, share in groups.items()), key=lambda group: group["success"])
+    """Groups of tasks, each with its name, those without any result first, then the lowest success."""
+    named = ({"name": name, **share} for name, share in groups.items())
+    return sorted(named, key=lambda group: -1.0 if group["success"] is None else group["success"])
 
 
 def print_table(report: Mapping[str, Any], out: Path, console: Console | None = None) -> None:
@@ -112,7 +115,7 @@ def print_table(report: Mapping[str, Any], out: Path, console: Console | None = 
     console = console or Console()
     table = Table(title=f"{report['policy']} on {report['suite']}, seeds from {report['seed']}")
     table.add_column("task")
-    for header in ("success", "95 % interval", "n"):
+    for header in ("success", "95 % interval", "n", "errors"):
         table.add_column(header, justify="right")
     for name, share in report["tasks"].items():
         table.add_row(*_row(name, share))
@@ -141,14 +144,23 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
         console.print(f"{name.replace('_', ' ')}: {_percent(average)}")
     if report.get("peeks"):
         console.print("this policy looks into the simulator: its success is no measure of what it sees")
-    if report["errors"]:
-        first = next(episode for episode in report["episodes"] if episode["error"])
-        console.print(f"{report['errors']} episodes ended in errors; the first: {first['error']}", markup=False)
+    _print_errors(report, console)
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _row(name: str, share: Mapping[str, int | float]) -> tuple[str, str, str, str]:
-    return name, _percent(share["success"]), f"{_percent(share['low'])} to {_percent(share['high'])}", str(share["n"])
+def _print_errors(report: Mapping[str, Any], console: Console) -> None:
+    for name, run in {"": report, **report["controls"]}.items():
+        told = told_errors(run["overall"])
+        if told is not None:
+            first = next(episode for episode in run["episodes"] if episode["error"])
+            about = f"control {name}: " if name else ""
+            console.print(f"{about}{told}", markup=False)
+            console.print(f"the first error: {first['error']}", markup=False)
+
+
+def _row(name: str, share: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = f"{_percent(share['low'])} to {_percent(share['high'])}"
+    return name, _percent(share["success"]), interval, str(share["n"]), str(share.get("errors") or "")
 
 
 def _control(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,13 +168,13 @@ def _control(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "what": what, "expectation": expectation, **run["overall"]}
 
 
-def _mean_steps(report: Mapping[str, Any], task: str) -> float:
-    steps = [episode["steps"] for episode in report["episodes"] if episode["task"] == task]
-    return sum(steps) / len(steps)
+def _mean_steps(report: Mapping[str, Any], task: str) -> str:
+    steps = [episode["steps"] for episode in report["episodes"] if episode["task"] == task and episode["error"] is None]
+    return f"{sum(steps) / len(steps):.1f}" if steps else "-"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _milliseconds(duration: float | None) -> str:

@@ -1,6 +1,6 @@
 """From the results of episodes to the numbers of a report.
 
-An episode that ended in an error counts as one without success: it is never left out of `n`.
+`n` counts the episodes that were carried out; those that ended in an error stand beside it (`vla_sim.tally`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from vla.embodiment import Embodiment
 from vla_policies.baselines import GRIPPER_FIELD
 from vla_policies.rollout import PredictCall, RolloutResult
-from vla_sim.intervals import share
+from vla_sim.tally import carried_out, tally, tally_of
 
 PAIRED_TASKS = ("stack", "stack_swapped")
 """The same scene with the same blocks named in the other order."""
@@ -23,31 +23,35 @@ def scores(results: Sequence[RolloutResult]) -> dict[str, Any]:
     """`overall`, `tasks`, `episodes` and, where there are any, `pairs`; tasks in the order of the results."""
     tasks = dict.fromkeys(result.spec.task for result in results)
     tree: dict[str, Any] = {
-        "overall": share(result.success for result in results).to_json(),
-        "tasks": {
-            task: share(result.success for result in results if result.spec.task == task).to_json() for task in tasks
-        },
+        "overall": tally(results),
+        "tasks": {task: tally([result for result in results if result.spec.task == task]) for task in tasks},
         "episodes": [_episode(result) for result in results],
         "errors": sum(result.error is not None for result in results),
     }
-    pairs = paired_successes(results)
-    if pairs:
-        tree["pairs"] = {"+".join(PAIRED_TASKS): share(pairs).to_json()}
+    tried, pairs = len(paired_seeds(results)), paired_successes(results)
+    if tried:
+        tree["pairs"] = {"+".join(PAIRED_TASKS): tally_of(pairs, tried - len(pairs))}
     return tree
 
 
-def group_scores(
-    results: Sequence[RolloutResult], groups: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, int | float]]:
-    """Success of each group of tasks that was tried, over all its episodes, as `Share.to_json` gives it."""
-    found = {name: [r.success for r in results if r.spec.task in tasks] for name, tasks in groups.items()}
-    return {name: share(successes).to_json() for name, successes in found.items() if successes}
+def group_scores(results: Sequence[RolloutResult], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Success of each group of tasks that was tried, over all its episodes, as `tally` gives it."""
+    found = {name: [r for r in results if r.spec.task in tasks] for name, tasks in groups.items()}
+    return {name: tally(own) for name, own in found.items() if own}
+
+
+def paired_seeds(results: Iterable[RolloutResult]) -> list[int]:
+    """The seeds at which both paired tasks were tried."""
+    found = list(results)
+    first, second = ([r.spec.seed for r in found if r.spec.task == task] for task in PAIRED_TASKS)
+    return [seed for seed in first if seed in set(second)]
 
 
 def paired_successes(results: Iterable[RolloutResult]) -> list[bool]:
-    """For each seed at which both paired tasks were tried: whether both were right."""
-    first, second = ({r.spec.seed: r.success for r in results if r.spec.task == task} for task in PAIRED_TASKS)
-    return [first[seed] and second[seed] for seed in first if seed in second]
+    """For each seed at which both paired tasks were carried out: whether both were right."""
+    done = carried_out(results)
+    first, second = ({r.spec.seed: r.success for r in done if r.spec.task == task} for task in PAIRED_TASKS)
+    return [first[seed] and second[seed] for seed in paired_seeds(done)]
 
 
 def latency(calls: Sequence[PredictCall]) -> dict[str, float | int | None]:

@@ -36,7 +36,9 @@ class Stop:
 
 
 def half_width(outcomes: Sequence[bool]) -> float:
-    """Of Wilson's 95 % interval."""
+    """Of Wilson's 95 % interval; 0.5 of no outcomes, after which any rate is possible."""
+    if not outcomes:
+        return 0.5
     low, high = wilson_interval(sum(outcomes), len(outcomes))
     return (high - low) / 2
 
@@ -48,7 +50,7 @@ def looks(episodes: int, every: int = LOOK_EVERY) -> list[tuple[int, int]]:
 
 def stop_when_sure[R](
     run_block: Callable[[int, int], Sequence[R]],
-    is_success: Callable[[R], bool],
+    is_success: Callable[[R], bool | None],
     *,
     episodes: int,
     until: float,
@@ -58,6 +60,7 @@ def stop_when_sure[R](
 
     Args:
         run_block: does the episodes first ... end - 1 of every task.
+        is_success: of one result; `None` if the episode was not carried out, and so tells nothing.
         episodes: of each task, at most.
         until: half-width of the Wilson 95 % interval over all that was run.
 
@@ -71,7 +74,7 @@ def stop_when_sure[R](
     blocks = looks(episodes, every)
     for look, (first, end) in enumerate(blocks, start=1):
         results += run_block(first, end)
-        width = half_width([is_success(result) for result in results])
+        width = half_width([known for result in results if (known := is_success(result)) is not None])
         if width <= until or look == len(blocks):
             return results, Stop(until, width, look, end)
     raise ValueError(f"expected at least one episode, got {episodes}")

@@ -121,7 +121,7 @@ def test_an_evaluation_writes_the_report_that_was_promised(tmp_path: Path) -> No
     report = json.loads((tmp_path / "report.json").read_text())
     assert status == 0
     assert (report["policy"], report["suite"], report["seed"]) == ("scripted", "tabletop", 1_000_000)
-    assert set(report["overall"]) == {"n", "success", "low", "high"}
+    assert set(report["overall"]) == {"n", "success", "low", "high", "errors"}
     assert {name: share["n"] for name, share in report["tasks"].items()} == {"reach": 2, "press_button": 2}
     assert [(e["task"], e["seed"]) for e in report["episodes"]] == [
         ("reach", 1_000_000),

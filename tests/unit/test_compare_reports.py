@@ -135,3 +135,32 @@ def test_the_better_one_is_named() -> None:
 def test_an_absent_report_gives_status_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([f"a={tmp_path}", f"b={tmp_path}"]) == 2
     assert f"there is no report {tmp_path}/report.json" in capsys.readouterr().err
+
+
+def with_errors(tree: dict[str, Any], *indices: int) -> dict[str, Any]:
+    episodes = [
+        {**episode, "success": False, "error": "OSError: no"} if index in indices else episode
+        for index, episode in enumerate(tree["episodes"])
+    ]
+    return {**tree, "episodes": episodes}
+
+
+def test_pairs_are_of_episodes_carried_out_in_both() -> None:
+    tree = compare(with_errors(A, 0, 1), with_errors(B, 1, 7))
+    assert (tree["overall"]["n"], tree["tasks"]["reach"]["n"], tree["tasks"]["stack"]["n"]) == (5, 2, 3)
+    assert (tree["errors"]["pairs"], tree["a"]["errors"], tree["b"]["errors"]) == (3, 2, 2)
+
+
+def test_errors_that_could_change_the_verdict_are_told() -> None:
+    good, bad = report("x", {"reach": "1" * 20}), report("y", {"reach": "0" * 20})
+    one, many = compare(with_errors(good, 0), bad), compare(with_errors(good, *range(12)), with_errors(bad, *range(12)))
+    assert "They could not change the verdict" in str(command.told_errors(one))
+    assert "12 pairs are left out, for an error (12 of a, 12 of b). They could change" in str(command.told_errors(many))
+    assert command.verdict(many).startswith("a is better than b")
+
+
+def test_a_task_without_a_pair_is_named_and_none_at_all_is_refused() -> None:
+    tree = compare(with_errors(A, *range(4)), B)
+    assert (list(tree["tasks"]), tree["errors"]["tasks"]) == (["stack"], ["reach"])
+    with pytest.raises(ConfigError, match="no episode was carried out in both"):
+        compare(with_errors(A, *range(8)), B)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import av
@@ -62,3 +63,8 @@ def test_a_film_shows_what_was_added() -> None:
     with av.open(io.BytesIO(film.finish()), "r") as container:
         means = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
     np.testing.assert_allclose(means[:2], [50, 150], atol=4)
+
+
+def test_an_episode_that_ended_in_an_error_is_not_run_again_for_a_film() -> None:
+    broken = dataclasses.replace(RESULTS[0], error="its worker process ended with status 9")
+    assert worth_filming([broken, *RESULTS[1:]], each=1, failures=0) == [1, 4]

@@ -20,7 +20,7 @@ def result(task: str, seed: int, *, success: bool = True, error: str | None = No
 def test_a_tree_counts_each_task_and_all_of_them() -> None:
     tree = scores([result("reach", 1), result("reach", 2, success=False), result("stack", 1), result("stack", 2)])
     low, high = wilson_interval(1, 2)
-    assert tree["tasks"]["reach"] == {"n": 2, "success": 0.5, "low": low, "high": high}
+    assert tree["tasks"]["reach"] == {"n": 2, "success": 0.5, "low": low, "high": high, "errors": 0}
     assert tree["tasks"]["stack"]["success"] == 1.0
     assert (tree["overall"]["n"], tree["overall"]["success"]) == (4, 0.75)
 
@@ -55,10 +55,11 @@ def test_without_a_seam_there_is_no_jump_to_report() -> None:
     }
 
 
-def test_an_error_is_counted_and_is_no_success() -> None:
+def test_an_error_stands_beside_what_was_carried_out() -> None:
     tree = scores([result("reach", 1), result("reach", 2, success=False, error="RuntimeError: no")])
-    assert tree["errors"] == 1
-    assert (tree["overall"]["n"], tree["overall"]["success"]) == (2, 0.5)
+    assert tree["errors"] == tree["overall"]["errors"] == tree["tasks"]["reach"]["errors"] == 1
+    assert (tree["overall"]["n"], tree["overall"]["success"]) == (1, 1.0)
+    assert tree["overall"]["bounds"] == {"low": 0.5, "high": 1.0}
     assert tree["episodes"][1]["error"] == "RuntimeError: no"
 
 

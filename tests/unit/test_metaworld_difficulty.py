@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,11 @@ def test_tasks_weigh_the_same_however_many_episodes_they_have() -> None:
     assert averages["mean_of_tasks"] == pytest.approx(2 / 3)
     assert averages["mean_of_groups"] == 0.5
     assert list(metaworld_groups(results)) == ["easy", "hard"]
+
+
+def test_errors_are_no_failures_and_a_task_of_errors_alone_leaves_no_average() -> None:
+    broken = dataclasses.replace(_result("push", False), error="OSError: no")
+    results = [_result("reach", True), _result("push", True), broken]
+    assert metaworld_averages(results) == {"mean_of_groups": 1.0, "mean_of_tasks": 1.0}
+    assert metaworld_groups(results)["hard"]["errors"] == 1
+    assert metaworld_averages([_result("reach", True), broken]) == {"mean_of_groups": None, "mean_of_tasks": None}

@@ -15,7 +15,7 @@ from rich.console import Console
 from vla.interfaces import EpisodeSpec
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim.embodiments import TABLETOP_PANDA
-from vla_sim.report import print_table, report_page, write_report
+from vla_sim.report import print_table, report_page, worst_first, write_report
 from vla_sim.scores import latency, scores, seam_jumps
 
 
@@ -85,7 +85,7 @@ class Page(HTMLParser):
 
 def test_the_headline_is_the_share_with_its_interval(report: dict[str, Any]) -> None:
     text = Page(report_page(report, FILMS)).text
-    assert "25.0 % of 4 episodes succeed; 95 % interval 4.6 % to 69.9 %" in text
+    assert "33.3 % of 3 episodes succeed; 95 % interval 6.1 % to 79.2 %" in text
 
 
 def test_every_task_and_control_has_a_row_with_interval_and_n(report: dict[str, Any]) -> None:
@@ -111,6 +111,29 @@ def test_failures_without_a_film_are_listed_with_their_error(report: dict[str, A
     text = Page(report_page(report, FILMS)).text
     assert "4 episodes, 2 filmed" in text
     assert "<stack> & 10 RuntimeError: the wheel came off 4 steps error" in text
+
+
+def test_errors_stand_apart_from_failures_with_what_they_could_change(report: dict[str, Any]) -> None:
+    text = Page(report_page(report, FILMS)).text
+    assert "1 of 4 episodes ended in errors and are not counted" in text
+    assert "25.0 % if they were failures, 50.0 % if successes; either is inside the interval" in text
+    assert "stack 0.0 % 0.0 % to 79.3 % 1 1 4.0" in text
+
+
+def test_a_task_of_which_nothing_was_carried_out_has_no_success_rate(tmp_path: Path) -> None:
+    broken = scores([result("reach", 1, success=False, error="OSError: no"), result("stack", 1)])
+    assert broken["tasks"]["reach"] == {
+        "n": 0, "success": None, "low": 0.0, "high": 1.0, "errors": 1, "bounds": {"low": 0.0, "high": 1.0}
+    }  # fmt: skip
+    shares = {"hard": broken["tasks"]["reach"], "easy": {"success": 0.0}}
+    assert [group["name"] for group in worst_first(shares)] == ["hard", "easy"]
+
+
+def test_a_report_of_nothing_but_errors_can_be_shown(report: dict[str, Any], tmp_path: Path) -> None:
+    report |= scores([result("stack", 10, success=False, error="OSError: no")])
+    write_report(tmp_path, {**report, "videos": []}, {})
+    print_table(report, tmp_path, Console(file=io.StringIO()))
+    assert "of 0 episodes succeed; 95 % interval 0.0 % to 100.0 %" in Page((tmp_path / "report.html").read_text()).text
 
 
 def test_instructions_are_text_and_never_markup(report: dict[str, Any]) -> None:
@@ -177,7 +200,9 @@ def test_the_table_shows_tasks_controls_errors_and_where_the_report_lies(
     assert isinstance(console.file, io.StringIO)
     lines = [" ".join(line.replace("│", " ").split()) for line in console.file.getvalue().splitlines()]
     assert "put_on_pad 50.0 % 9.5 % to 90.5 % 2" in lines
-    assert "all 25.0 % 4.6 % to 69.9 % 4" in lines
+    assert "stack 0.0 % 0.0 % to 79.3 % 1 1" in lines
+    assert "all 33.3 % 6.1 % to 79.2 % 3 1" in lines
     assert "control: random 0.0 % 0.0 % to 79.3 % 1" in lines
-    assert "1 episodes ended in errors; the first: RuntimeError: the wheel came off" in lines
+    assert "the first error: RuntimeError: the wheel came off" in lines
+    assert any(line.startswith("1 of 4 episodes ended in errors and are not counted") for line in lines)
     assert f"report: {tmp_path}/report.html" in lines

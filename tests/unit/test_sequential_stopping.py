@@ -57,3 +57,10 @@ def test_the_interval_holds_the_truth_nearly_as_often_as_it_says(rate: float) ->
         low, high = wilson_interval(sum(found), len(found))
         hits += low <= rate <= high
     assert hits / 400 >= 0.92
+
+
+def test_episodes_that_were_not_carried_out_tell_nothing() -> None:
+    outcomes = [None] * 10 + [True] * 20
+    _, stop = stop_when_sure(lambda first, end: outcomes[first:end], lambda r: r, episodes=30, until=0.1)
+    assert (stop.episodes, stop.half_width) == (30, half_width([True] * 20))
+    assert half_width([]) == 0.5

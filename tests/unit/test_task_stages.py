@@ -91,7 +91,7 @@ def test_failures_are_counted_by_how_far_they_came() -> None:
     )
     assert tree == {
         "pick_up": {
-            "failures": 3,
+            "failures": 2,
             "came_to": {"start": 1, "reached": 1, "grasped": 0},
             "timed_out": 2,
             "error": 1,

@@ -9,9 +9,11 @@ Source of the groups: Seo et al. 2022, arXiv:2206.14244, appendix F; SmolVLA (ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vla_policies.rollout import RolloutResult
 from vla_sim.scores import group_scores
+from vla_sim.tally import tally
 
 DIFFICULTY = {
     "easy": (
@@ -63,19 +65,22 @@ DIFFICULTY = {
 """Tasks by group, the easiest group first."""
 
 
-def metaworld_groups(results: Sequence[RolloutResult]) -> dict[str, dict[str, int | float]]:
-    """Success of each difficulty group that was tried, over all its episodes, as `Share.to_json` gives it."""
+def metaworld_groups(results: Sequence[RolloutResult]) -> dict[str, dict[str, Any]]:
+    """Success of each difficulty group that was tried, over all its episodes, as `tally` gives it."""
     return group_scores(results, DIFFICULTY)
 
 
-def metaworld_averages(results: Sequence[RolloutResult]) -> dict[str, float]:
+def metaworld_averages(results: Sequence[RolloutResult]) -> dict[str, float | None]:
     """Both conventions, over the tasks that were tried; every task weighs the same inside its group.
 
     Returns:
         `mean_of_groups` and `mean_of_tasks`, each from 0 to 1. They are comparable with published ones only if all
-        fifty tasks were tried.
+        fifty tasks were tried. `None` if every episode of some task ended in an error: without it the average would
+        be another one.
     """
     by_task = _success_by_task(results)
+    if not by_task:
+        return {"mean_of_groups": None, "mean_of_tasks": None}
     groups = [[by_task[task] for task in tasks if task in by_task] for tasks in DIFFICULTY.values()]
     return {
         "mean_of_groups": _mean([_mean(group) for group in groups if group]),
@@ -84,10 +89,10 @@ def metaworld_averages(results: Sequence[RolloutResult]) -> dict[str, float]:
 
 
 def _success_by_task(results: Sequence[RolloutResult]) -> Mapping[str, float]:
-    by_task: dict[str, list[bool]] = {}
-    for result in results:
-        by_task.setdefault(result.spec.task, []).append(result.success)
-    return {task: sum(found) / len(found) for task, found in by_task.items()}
+    """By task that was tried, of the episodes carried out; empty if one task has none of these."""
+    tasks = dict.fromkeys(result.spec.task for result in results)
+    rates = {task: tally([r for r in results if r.spec.task == task])["success"] for task in tasks}
+    return {} if None in rates.values() else rates
 
 
 def _mean(values: Sequence[float]) -> float:
