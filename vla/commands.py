@@ -43,6 +43,7 @@ COMMANDS = {
     "data web info": Command("vla_datasets.web.web_command:info_main", "count what an image-text corpus is made of"),
     "data web view": Command("vla_datasets.web.web_command:view_main", "write a page that shows samples of a corpus"),
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
+    "check": Command("vla_sim.check:main", "try out what a suite declares: gripper, axes, rate"),
     "compare": Command("vla_sim.compare:main", "tell which of two evaluated policies is better, and how sure that is"),
     "serve": Command("vla_policies.serve:main", "serve a policy to robots elsewhere, and to openpi clients"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),

@@ -102,6 +102,13 @@ class TabletopEnvironment:
         """Whether a block that the scored task is not about has left its place. For reports only."""
         return moves_another(self.world, self.attempt.names, self.attempt.scene)
 
+    def simulated_s(self) -> float:
+        """See `vla_sim.conventions.TimedEnvironment`."""
+        return self.world.time_s()
+
+    def physics_dt_s(self) -> None:
+        """Not told: a world refuses a control rate that its physics does not divide when it is made."""
+
     def save(self) -> Float64[np.ndarray, " numbers"]:
         return np.append(self.world.save(), self._num_steps)
 

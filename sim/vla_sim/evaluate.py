@@ -35,6 +35,7 @@ from vla_sim.evaluation_plan import (
     config_hash,
     make_policy,
 )
+from vla_sim.gym_suite.suite import with_mapping
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.launching.launcher import launched_pool
 from vla_sim.progress import count_outcomes, evaluation_progress
@@ -83,6 +84,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
         CheckpointError, EmbodimentMismatch: if the policy cannot be loaded for this robot.
     """
     begin = time.monotonic()
+    config = dataclasses.replace(config, suite=with_mapping(config.suite, config.mapping))
     main_run, *controls = check_config(config)
     contamination = check_contamination(config, [main_run, *controls])
     chosen = suite(config.suite)
@@ -100,7 +102,7 @@ def evaluate(config: EvalConfig) -> Evaluation:
     scored = scores(results)
     report = {
         "policy": config.policy,
-        "suite": config.suite,
+        "suite": chosen.name,
         "seed": config.seed,
         **scored,
         "episodes": with_facts(scored["episodes"], outcomes),

@@ -19,6 +19,7 @@ from vla_policies import loading
 from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.seen_scenes import SeenScenes
+from vla_sim.check import check_at_start
 from vla_sim.contamination import require_other_seeds, require_unseen
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.launching.cluster import RayConfig
@@ -71,7 +72,10 @@ class EvalConfig:
     """pretrained, a checkpoint folder, scripted, random, zero, replay:STORE, or blind:, frozen: or shuffled: before
     another policy."""
     suite: str = "tabletop"
-    """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures."""
+    """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures; gym:ENV_ID for an
+    environment that others wrote."""
+    mapping: Path | None = None
+    """What the numbers of gym:ENV_ID mean, if the mapping is not one that is shipped."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these, of the suite or not; all of the suite if empty."""
     episodes: int = 100
@@ -147,12 +151,21 @@ def check_config(config: EvalConfig) -> list[Run]:
     suite(config.suite).require()
     _check_out(config.out)
     runs = planned_runs(config)
+    _check_expert(config, runs)
+    check_at_start(suite(config.suite), runs[0].specs)
     environments = [suite(config.suite).make_environment()]
     policies = {name: make_policy(name, environments, suite_name=config.suite) for name in {run.policy for run in runs}}
     for run in runs:
         policy = policies[run.policy]
         check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
     return runs
+
+
+def _check_expert(config: EvalConfig, runs: Sequence[Run]) -> None:
+    if any(run.policy == SCRIPTED for run in runs) and not suite(config.suite).has_expert:
+        raise ConfigError(
+            f"suite '{config.suite}' has no scripted expert, so neither policy 'scripted' nor control 'oracle'"
+        )
 
 
 def _check_out(out: Path) -> None:
@@ -287,7 +300,8 @@ def checkpoint_hash(policy: str) -> str | None:
 def _default_controls(config: EvalConfig) -> list[Control]:
     is_plain = config.templates is TemplateSet.TRAINING and config.instruction is InstructionKind.OWN
     is_trained = config.policy != SCRIPTED and loading.is_checkpoint(config.policy)
-    return list(Control) if is_trained and is_plain else []
+    known = [control for control in Control if control is not Control.ORACLE or suite(config.suite).has_expert]
+    return known if is_trained and is_plain else []
 
 
 def _specs(

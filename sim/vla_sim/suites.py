@@ -5,6 +5,7 @@
 | `tabletop`        | eight of our own        | 64 x 80 and 32 x 40 px                               |
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
+| `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from vla.embodiment import Embodiment
 from vla.errors import unknown
 from vla_policies.rollout import RolloutResult
 from vla_sim import metaworld_suite
+from vla_sim.conventions import AxisCheck, Conventions, GripperCheck
 from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.gym_suite.environment import GymEnvironment
+from vla_sim.gym_suite.experts import expert_maker
+from vla_sim.gym_suite.library import require
+from vla_sim.gym_suite.suite import PREFIX, mapping_of, named_mappings
 from vla_sim.jobs import FilmedEnvironment
 from vla_sim.metaworld_suite.difficulty import metaworld_averages, metaworld_groups
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
@@ -36,6 +42,13 @@ _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
 }
 """By instruction."""
+
+_NONE = Conventions()
+_XYZ = tuple(AxisCheck(f"d{axis}", axis) for axis in "xyz")
+_TABLETOP_CONVENTIONS = Conventions(
+    (GripperCheck("gripper", opened=1.0, closed=0.0, measured="gripper"),), (*_XYZ, AxisCheck("dyaw", "yaw"))
+)
+_METAWORLD_CONVENTIONS = Conventions((GripperCheck("gripper", opened=-1.0, closed=1.0, measured="gripper"),), _XYZ)
 
 
 @runtime_checkable
@@ -66,6 +79,12 @@ class Suite:
     """Equal for instructions that ask for the same."""
     scene_of: Callable[[str], str] = lambda task: task
     """The task whose scenes a task has, seed by seed."""
+    has_expert: bool = True
+    """Whether `policy=scripted` can act here."""
+    conventions: Conventions = _NONE
+    """What `vla check suite=` tries out."""
+    is_mapped: bool = False
+    """Whether others wrote it and a mapping says what its numbers are: an evaluation begins by trying that out."""
 
 
 def suite(name: str) -> Suite:
@@ -74,9 +93,32 @@ def suite(name: str) -> Suite:
     Raises:
         ConfigError: if there is none.
     """
-    if name not in SUITES:
-        raise unknown("suite", name, SUITES)
-    return SUITES[name]
+    if name in SUITES:
+        return SUITES[name]
+    if name.startswith(PREFIX) or name in named_mappings():
+        return _mapped(name)
+    raise unknown("suite", name, [*SUITES, *named_mappings()])
+
+
+@functools.lru_cache(maxsize=16)
+def _mapped(name: str) -> Suite:
+    """An environment that others wrote."""
+    mapping = mapping_of(name)
+    make_expert = expert_maker(mapping)
+    return Suite(
+        mapping.name,
+        tuple(mapping.tasks),
+        tuple(mapping.tasks),
+        mapping.embodiment,
+        functools.partial(GymEnvironment, mapping, make_expert),
+        functools.partial(require, mapping),
+        mapping.packages,
+        lambda results: {"mapping": mapping.to_json()},
+        sentences=lambda: [words for task in mapping.tasks.values() for words in task.instruction.training],
+        has_expert=make_expert is not None,
+        conventions=mapping.conventions,
+        is_mapped=True,
+    )
 
 
 def _tabletop(name: str) -> Suite:
@@ -90,6 +132,7 @@ def _tabletop(name: str) -> Suite:
         sentences=functools.partial(all_instructions, name),
         meaning=functools.partial(match, suite=name),
         scene_of=lambda task: TABLETOP_TASKS[task].scene_of or task,
+        conventions=_TABLETOP_CONVENTIONS,
     )
 
 
@@ -107,6 +150,7 @@ def _metaworld(name: str) -> Suite:
         _metaworld_summary,
         sentences=lambda: [sentence for wordings in WORDINGS.values() for sentence in wordings.training],
         meaning=lambda sentence: _METAWORLD_TASKS.get(sentence, sentence),
+        conventions=_METAWORLD_CONVENTIONS,
     )
 
 

@@ -24,11 +24,8 @@ licence: CC-BY-4.0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from vla.embodiment import ActionKind, CameraSpec, Embodiment, Field, Rotation
 from vla.errors import ConfigError, unknown
@@ -43,12 +40,11 @@ from vla_datasets.exchange.mapping import (
     RotationSource,
     Words,
 )
-from vla_datasets.exchange.mapping_section import Section
+from vla_datasets.exchange.mapping_section import PLACEHOLDER as PLACEHOLDER
+from vla_datasets.exchange.mapping_section import Section, read_section
 from vla_datasets.exchange.pictures import Aspect, Orientation, Resize
 from vla_datasets.exchange.rotations import WIDTHS, SourceRotation
 
-PLACEHOLDER = "REVIEW"
-"""Stands where a person has to decide."""
 FRAMES = ("base", "world", "gripper")
 END_EFFECTOR_KINDS = (ActionKind.DELTA_END_EFFECTOR, ActionKind.ABSOLUTE_END_EFFECTOR)
 
@@ -72,44 +68,14 @@ def load_mapping(path: Path) -> EmbodimentMapping:
 
 def parse_mapping(text: str) -> EmbodimentMapping:
     """The mapping that YAML text describes; raises as `load_mapping` does."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from None
-    _refuse_placeholders(node)
-    return _mapping(Section(tree, "the mapping"))
-
-
-def _refuse_placeholders(node: yaml.Node | None) -> None:
-    lines = sorted({line for line, value in _scalars(node) if PLACEHOLDER in value})
-    if lines:
-        shown = ", ".join(str(line) for line in lines)
-        raise ConfigError(f"{PLACEHOLDER} is still on line{'s' if len(lines) > 1 else ''} {shown}: decide these first")
-
-
-def _scalars(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Every key and value with its line, from 1; refuses keys that are there twice."""
-    match node:
-        case yaml.ScalarNode():
-            yield node.start_mark.line + 1, str(node.value)
-        case yaml.SequenceNode():
-            for item in node.value:
-                yield from _scalars(item)
-        case yaml.MappingNode():
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key in {key for key in keys if keys.count(key) > 1}:
-                raise ConfigError(f"key '{key}' is there twice, below line {node.start_mark.line + 1}")
-            for pair in node.value:
-                for item in pair:
-                    yield from _scalars(item)
+    return _mapping(read_section(text, "the mapping"))
 
 
 def _mapping(section: Section) -> EmbodimentMapping:
     rotation = section.choice("rotation", Rotation)
     rotations = _rotations(section, rotation)
-    action = tuple(_field(item, rotations) for item in section.items("action"))
-    proprioception = tuple(_field(item, rotations) for item in section.items("proprioception"))
+    action = tuple(read_field(item, rotations) for item in section.items("action"))
+    proprioception = tuple(read_field(item, rotations) for item in section.items("proprioception"))
     cameras = tuple(_camera(item) for item in section.items("cameras"))
     embodiment = _embodiment(section, rotation, action, proprioception, cameras)
     mapping = EmbodimentMapping(
@@ -155,7 +121,8 @@ def _embodiment(
         raise ConfigError(str(error)) from None
 
 
-def _field(section: Section, rotations: dict[str, RotationSource]) -> FieldSource:
+def read_field(section: Section, rotations: dict[str, RotationSource]) -> FieldSource:
+    """One number of an action or of proprioception; raises ConfigError, naming the key that is wrong."""
     place = _reference(section)
     unit = section.text("unit")
     source_unit = unit if _refers_to_rotation(section, place, rotations) else section.text("source_unit")

@@ -8,7 +8,27 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from vla.errors import ConfigError, unknown
+
+PLACEHOLDER = "REVIEW"
+"""Stands where a person has to decide."""
+
+
+def read_section(text: str, where: str) -> Section:
+    """The mapping that YAML text is.
+
+    Raises:
+        ConfigError: if it is not YAML or no mapping, has a key twice, or a placeholder is left (naming its lines).
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from None
+    _refuse_placeholders(node)
+    return Section(tree, where)
 
 
 class Section:
@@ -103,3 +123,27 @@ class Section:
 
     def _name(self, key: str) -> str:
         return key if self._is_root else f"{self.where}.{key}"
+
+
+def _refuse_placeholders(node: yaml.Node | None) -> None:
+    lines = sorted({line for line, value in _scalars(node) if PLACEHOLDER in value})
+    if lines:
+        shown = ", ".join(str(line) for line in lines)
+        raise ConfigError(f"{PLACEHOLDER} is still on line{'s' if len(lines) > 1 else ''} {shown}: decide these first")
+
+
+def _scalars(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Every key and value with its line, from 1; refuses keys that are there twice."""
+    match node:
+        case yaml.ScalarNode():
+            yield node.start_mark.line + 1, str(node.value)
+        case yaml.SequenceNode():
+            for item in node.value:
+                yield from _scalars(item)
+        case yaml.MappingNode():
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key in {key for key in keys if keys.count(key) > 1}:
+                raise ConfigError(f"key '{key}' is there twice, below line {node.start_mark.line + 1}")
+            for pair in node.value:
+                for item in pair:
+                    yield from _scalars(item)

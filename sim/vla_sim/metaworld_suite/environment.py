@@ -57,6 +57,7 @@ class MetaWorldEnvironment:
         self._expert = make_expert(spec.task)
         self._inner.seed(spec.seed)
         self._state: Float64[np.ndarray, " numbers"] = self._inner.reset()[0]
+        self._began_s = float(self._inner.data.time)
         self._num_steps = 0
         self._spec = spec
         return self.observe()
@@ -107,6 +108,14 @@ class MetaWorldEnvironment:
     def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
         """The view of `corner2`, at any size: for people."""
         return self._shoot(CameraSpec("corner2", height=height, width=width))
+
+    def simulated_s(self) -> float:
+        """See `vla_sim.conventions.TimedEnvironment`."""
+        return float(self._inner.data.time) - self._began_s
+
+    def physics_dt_s(self) -> float:
+        """See `vla_sim.conventions.TimedEnvironment`."""
+        return float(self._inner.model.opt.timestep)
 
     def close(self) -> None:
         """Forget the models; the renderers belong to the process."""

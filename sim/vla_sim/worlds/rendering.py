@@ -10,6 +10,7 @@ import copy
 import functools
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
@@ -27,8 +28,12 @@ RENDER_SETTINGS = {"shadow_size": 0, "multisamples": 0, "reflections": False}
 class Renderer:
     """Pictures of any model that is a copy of the one it was made for."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        """Draw from this thread alone: it has the GL context."""
+    def __init__(self, model: mujoco.MjModel, *, hidden_groups: Sequence[int] = ()) -> None:
+        """Draw from this thread alone: it has the GL context.
+
+        Args:
+            hidden_groups: of geoms that are not drawn, as collision shapes are in some models.
+        """
         self._context, self._thread = _current_context()
         self._require_thread()
         self._mujoco_context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
@@ -37,6 +42,7 @@ class Renderer:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._option = mujoco.MjvOption()
+        self._option.geomgroup[list(hidden_groups)] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
 
