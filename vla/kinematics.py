@@ -19,16 +19,19 @@ from jaxtyping import Float64
 
 from vla.errors import unknown
 
-ARMS = ("panda",)
+ARMS = ("panda", "ur5e", "so101")
 
 MAX_ITERATIONS = 4
 """Of the inverse: after a move of 4 cm and 0.2 rad two or three leave less than 0.1 mm."""
 TOLERANCE = 1e-4
 """m and rad: nearer than this the inverse stops."""
+_REACH_ITERATIONS, _REACH_STEPS = 60, 20
+_SETTLED = 5e-3
+"""m and rad: nearer than this, a solution from the rest posture is the pose's own, but for what the posture pulls."""
 POSTURE_COST = 2e-3
-"""Pulls the redundant joint towards the rest posture, weakly against 1 for position."""
+"""Pulls joints towards the rest posture, weakly against 1 for position: what settles a seventh joint."""
 REST_POSTURE = np.array([0.0, 0.151, 0.0, -2.398, 0.0, 2.549, 0.785])
-"""rad: the gripper 15 cm above the middle of the table."""
+"""rad: the Panda's, the gripper 15 cm above the middle of the table."""
 
 
 def arm_path(name: str) -> str:
@@ -61,12 +64,14 @@ class ArmKinematics:
         self.position_high: Float64[np.ndarray, " joints"] = self.model.jnt_range[joints, 1].copy()
         self.max_speed: Float64[np.ndarray, " joints"] = self.model.numeric("max_speed_rad_s").data.copy()
         self.opening_low_m, self.opening_high_m = (float(v) for v in self.model.numeric("opening_m").data)
+        self.rest_posture: Float64[np.ndarray, " joints"] = self.model.numeric("rest_rad").data.copy()
+        """rad: the gripper down, above the middle of the table."""
         self._configuration = mink.Configuration(self.model)
         self._site = self.model.site("tcp").id
         self._frame = mink.FrameTask("tcp", "site", position_cost=1.0, orientation_cost=0.3)
         self._limits = [mink.ConfigurationLimit(self.model)]
         posture = mink.PostureTask(self.model, cost=POSTURE_COST)
-        posture.set_target(self._whole(REST_POSTURE))
+        posture.set_target(self._whole(self.rest_posture))
         self._tasks = [self._frame, posture]
 
     def forward(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " pose"]:
@@ -100,6 +105,23 @@ class ArmKinematics:
             self._configuration.integrate_inplace(step, 1.0)
         solution = self._configuration.q[: len(self.joints)]
         return np.clip(solution, self.position_low, self.position_high)
+
+    def reach(self, pose: Float64[np.ndarray, " pose"]) -> Float64[np.ndarray, " joints"]:
+        """Joint positions for a pose, from the rest posture: at once, or where that does not settle, step by step.
+
+        Depends on the pose alone. A pose that is out of reach gives the nearest that was found.
+
+        Args:
+            pose: x, y, z (m) and yaw (rad) in the base frame.
+        """
+        positions = self.inverse(pose, self.rest_posture, _REACH_ITERATIONS)
+        if np.abs(self._frame.compute_error(self._configuration)).max() < _SETTLED:
+            return positions
+        rest = self.forward(self.rest_posture)
+        positions = self.rest_posture
+        for part in np.linspace(0.0, 1.0, _REACH_STEPS + 1)[1:]:
+            positions = self.inverse(rest + part * (pose - rest), positions, MAX_ITERATIONS)
+        return self.inverse(pose, positions, _REACH_ITERATIONS)
 
     def _whole(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " qpos"]:
         """Joint positions of the model, fingers included, which stand still."""

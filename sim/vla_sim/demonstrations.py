@@ -33,7 +33,7 @@ class NoiseConfig:
     burst_steps: int = 4
     """Longest burst; its length is uniform from 1."""
     offset_m: float = 0.03
-    """Standard deviation of what a burst adds to every step, along each axis."""
+    """Standard deviation of what a burst adds to every step, along each axis: at the tasks' table, less at a smaller."""
     turn_rad: float = 0.1
     """The same for the yaw."""
     jitter_m: float = 0.003
@@ -47,8 +47,9 @@ class NoiseConfig:
 class Disturbance:
     """Noise on one episode's actions."""
 
-    def __init__(self, config: NoiseConfig, generator: np.random.Generator) -> None:
-        """Begin an episode."""
+    def __init__(self, config: NoiseConfig, generator: np.random.Generator, scale: float = 1.0) -> None:
+        """Begin an episode at a bench whose lengths are `scale` times those of the tasks' table."""
+        self._scale = scale
         self._config = config
         self._generator = generator
         self._is_clean = generator.random() < config.clean_probability
@@ -68,13 +69,13 @@ class Disturbance:
             disturbed[:4] += self._offset
             disturbed[4] = 1.0 - action[4] if self._flips else action[4]
         elif self._config.jitter_m > 0:
-            disturbed[:3] += self._generator.normal(0.0, self._config.jitter_m, 3)
+            disturbed[:3] += self._generator.normal(0.0, self._config.jitter_m * self._scale, 3)
         return disturbed
 
     def _begin_burst(self) -> None:
         config, generator = self._config, self._generator
         self._steps_left = int(generator.integers(1, config.burst_steps + 1))
-        deviations = [config.offset_m] * 3 + [config.turn_rad]
+        deviations = [config.offset_m * self._scale] * 3 + [config.turn_rad]
         self._offset = generator.normal(0.0, deviations).astype(np.float32)
         self._flips = generator.random() < config.flip_probability
 
@@ -103,7 +104,8 @@ def demonstrate(
     """
     environment = environment or TabletopEnvironment()
     observation = environment.reset(EpisodeSpec(task, seed, templates))
-    disturb = Disturbance(noise or NoiseConfig(), environment.attempt.task.generator(seed, _NOISE_STREAM))
+    generator = environment.attempt.task.generator(seed, _NOISE_STREAM)
+    disturb = Disturbance(noise or NoiseConfig(), generator, environment.world.bench.scale)
     recorder = Recorder(environment, horizon)
     while True:
         expert = recorder.before(observation)
@@ -168,13 +170,13 @@ class Recorder:
     def before(self, observation: Observation) -> Float32[np.ndarray, " action_dim"]:
         """Note the state before a step; gives back what the expert would do."""
         environment, attempt = self._environment, self._environment.attempt
-        grounding = attempt.task.grounding(environment.world, attempt.names)
+        grounding = attempt.task.grounding(environment.table, attempt.names)
         camera = environment.embodiment.cameras[0].name
         self._observations.append(observation)
         self._states.append(environment.save())
         self._experts.append(environment.expert_action())
-        self._targets.append(environment.world.project(camera, grounding.target))
-        self._destinations.append(environment.world.project(camera, grounding.destination))
+        self._targets.append(environment.table.project(camera, grounding.target))
+        self._destinations.append(environment.table.project(camera, grounding.destination))
         return self._experts[-1].copy()
 
     def after(self, applied: Float32[np.ndarray, " action_dim"]) -> None:

@@ -16,6 +16,7 @@ from vla_sim.tasks.task import Colours, Names
 from vla_sim.tasks.wrong import wrong_instruction
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.table_view import table_view
 from vla_sim.worlds.world import World
 
 _WORDS_STREAM, _WRONG_STREAM = 2, 3
@@ -36,9 +37,16 @@ class Attempt:
 class TabletopEnvironment:
     """An arm at a table, in any world; success is read from the world's state and never shown."""
 
-    def __init__(self, world: World | None = None) -> None:
-        """Make it with a world, MuJoCo's if none is given."""
-        self.world: World = world or MujocoWorld()
+    def __init__(self, world: World | None = None, *, arm: str = "panda") -> None:
+        """Make it with a world, MuJoCo's with this arm if none is given.
+
+        Raises:
+            ConfigError: if there is no such arm.
+        """
+        self.world: World = world or MujocoWorld(arm=arm)
+        """In the metres of the arm."""
+        self.table: World = table_view(self.world)
+        """The same world in the lengths of the table that tasks speak of: what their functions are given."""
         self._attempt: Attempt | None = None
         self._num_steps = 0
 
@@ -67,14 +75,14 @@ class TabletopEnvironment:
         """
         self._attempt = begin(spec)
         self._num_steps = 0
-        self.world.reset(self._attempt.scene)
+        self.table.reset(self._attempt.scene)
         return self.observe()
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
         attempt = self.attempt
         applied = self.world.step(action)
         self._num_steps += 1
-        success = attempt.task.success(self.world, attempt.names)
+        success = attempt.task.success(self.table, attempt.names)
         is_late = self._num_steps >= attempt.task.max_steps
         return Transition(self.observe(), applied, success, is_late and not success, success)
 
@@ -91,16 +99,17 @@ class TabletopEnvironment:
 
     def expert_action(self) -> Float32[np.ndarray, " action_dim"]:
         """What the scored task's expert does in this state."""
-        return self.attempt.task.expert(self.world, self.attempt.names)
+        action = self.attempt.task.expert(self.table, self.attempt.names)
+        return action if self.table is self.world else self.world.bench.action(action)
 
     def stages(self) -> dict[str, bool]:
         """The stages before the scored task's success, in order: whether each holds now. For reports only."""
         attempt = self.attempt
-        return {stage.name: stage.holds(self.world, attempt.names, attempt.scene) for stage in attempt.task.stages}
+        return {stage.name: stage.holds(self.table, attempt.names, attempt.scene) for stage in attempt.task.stages}
 
     def moves_another(self) -> bool:
         """Whether a block that the scored task is not about has left its place. For reports only."""
-        return moves_another(self.world, self.attempt.names, self.attempt.scene)
+        return moves_another(self.table, self.attempt.names, self.attempt.scene)
 
     def simulated_s(self) -> float:
         """See `vla_sim.conventions.TimedEnvironment`."""

@@ -16,17 +16,14 @@ from jaxtyping import Float32, Float64, UInt8
 
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, unknown
-from vla.kinematics import REST_POSTURE, ArmKinematics
-from vla_sim.embodiments import TABLETOP_PANDA
+from vla.kinematics import ArmKinematics
+from vla_sim.worlds.benches import Bench, bench_of
 from vla_sim.worlds.physics import MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     COLOURS,
     HANDLE_OFFSET_M,
-    LEASH,
-    WORKSPACE_HIGH,
-    WORKSPACE_LOW,
     Kind,
     Scene,
     Thing,
@@ -36,31 +33,38 @@ from vla_sim.worlds.tabletop import tabletop_model
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PARKING = np.array([-3.0, 0.0, 1.0])
 _HIDDEN_GROUP = 5
-_START_ITERATIONS = 60
-_FINGER_TRAVEL_M = 0.04
 _TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
-"""From a moving body's origin to the point that tasks speak of."""
+"""From a moving body's origin to the point that tasks speak of, at their table."""
 
 
 class MujocoWorld:
     """One world: a copy of the shared model and its own state."""
 
-    def __init__(self, embodiment: Embodiment = TABLETOP_PANDA, make_physics: PhysicsMaker = MujocoPhysics) -> None:
+    def __init__(
+        self, embodiment: Embodiment | None = None, make_physics: PhysicsMaker = MujocoPhysics, *, arm: str = "panda"
+    ) -> None:
         """Make a world with an empty table.
 
         Args:
-            embodiment: who acts there.
+            embodiment: who acts there; the arm's own if not given.
             make_physics: what moves it.
+            arm: a key of `vla_sim.worlds.benches.BENCHES`.
 
         Raises:
+            ConfigError: if there is no such arm.
             ValueError: if the physics step does not divide the control step.
         """
-        self._embodiment = embodiment
-        self._shared = tabletop_model()
+        self._bench = bench_of(arm)
+        self._embodiment = embodiment = embodiment or self._bench.embodiment
+        self._shared = tabletop_model(arm=arm)
         self._model = copy.copy(self._shared)
         self._data = mujoco.MjData(self._model)
         self._physics = make_physics(self._model, self._data, embodiment.control_hz)
-        self._kinematics = ArmKinematics("panda")
+        self._kinematics = ArmKinematics(arm)
+        number = len(self._kinematics.joints)
+        self._joints, self._fingers = slice(0, number), slice(number, number + 2)
+        self._finger_travel_m = self._kinematics.opening_high_m / 2
+        self._low, self._high, self._leash = self._bench.workspace_low, self._bench.workspace_high, self._bench.leash
         self._max_joint_step = self._kinematics.max_speed * embodiment.control_dt_s
         self._state_size = mujoco.mj_stateSize(self._model, _STATE)
         self._tcp = self._model.site("tcp").id
@@ -69,11 +73,15 @@ class MujocoWorld:
         self._jacobian = np.zeros((3, self._model.nv))
         self._slots: dict[str, _Slot] = {}
         self._commanded = np.zeros(4)
-        self._commanded_joints = REST_POSTURE.copy()
+        self._commanded_joints = self._kinematics.rest_posture.copy()
 
     @property
     def embodiment(self) -> Embodiment:
         return self._embodiment
+
+    @property
+    def bench(self) -> Bench:
+        return self._bench
 
     # ------------------------------------------------------------------ beginning
 
@@ -82,17 +90,17 @@ class MujocoWorld:
         self._slots = {}
         used: dict[Kind, int] = dict.fromkeys(Kind, 0)
         for thing in scene.things:
-            slot = _Slot(self._model, thing.kind, used[thing.kind])
+            slot = _Slot(self._model, thing.kind, used[thing.kind], self._bench.scale)
             used[thing.kind] += 1
             slot.show(self._shared, self._model, self._data, thing)
             self._slots[thing.name] = slot
         self._park(used)
-        self._commanded = np.clip(scene.pose, WORKSPACE_LOW, WORKSPACE_HIGH)
-        self._commanded_joints = self._kinematics.inverse(self._commanded, REST_POSTURE, _START_ITERATIONS)
-        self._data.qpos[:7] = self._commanded_joints
-        self._data.qpos[7:9] = scene.gripper * _FINGER_TRAVEL_M
-        self._data.ctrl[:7] = self._commanded_joints
-        self._data.ctrl[7:9] = scene.gripper * _FINGER_TRAVEL_M
+        self._commanded = np.clip(scene.pose, self._low, self._high)
+        self._commanded_joints = self._kinematics.reach(self._commanded)
+        self._data.qpos[self._joints] = self._commanded_joints
+        self._data.qpos[self._fingers] = scene.gripper * self._finger_travel_m
+        self._data.ctrl[self._joints] = self._commanded_joints
+        self._data.ctrl[self._fingers] = scene.gripper * self._finger_travel_m
         self._physics.begin()
 
     def _park(self, used: dict[Kind, int]) -> None:
@@ -106,7 +114,7 @@ class MujocoWorld:
         applied, joints = self._reachable(self._limited(action))
         self._commanded = self._commanded + applied[:4]
         begin, self._commanded_joints = self._commanded_joints, joints
-        self._physics.drive(begin, joints, float(applied[4]) * _FINGER_TRAVEL_M)
+        self._physics.drive(begin, joints, float(applied[4]) * self._finger_travel_m)
         return applied
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
@@ -116,7 +124,7 @@ class MujocoWorld:
         low, high = self._embodiment.action_low, self._embodiment.action_high
         limited = np.clip(action, low, high).astype(np.float64)
         wanted, measured = self._commanded + limited[:4], self.end_effector()
-        pose = np.clip(wanted, measured - LEASH, measured + LEASH).clip(WORKSPACE_LOW, WORKSPACE_HIGH)
+        pose = np.clip(wanted, measured - self._leash, measured + self._leash).clip(self._low, self._high)
         limited[:4] = np.where(pose == wanted, limited[:4], pose - self._commanded)
         # What is reported is what is done, to the last bit: so that an episode replays from its actions.
         return limited.astype(np.float32)
@@ -135,14 +143,14 @@ class MujocoWorld:
         return shortened, begin + np.clip(joints - begin, -self._max_joint_step, self._max_joint_step)
 
     def save(self) -> Float64[np.ndarray, " numbers"]:
-        state = np.empty(self._state_size + 11)
-        mujoco.mj_getState(self._model, self._data, state[:-11], _STATE)
-        state[-11:-7], state[-7:] = self._commanded, self._commanded_joints
-        return state
+        physics = np.empty(self._state_size)
+        mujoco.mj_getState(self._model, self._data, physics, _STATE)
+        return np.concatenate([physics, self._commanded, self._commanded_joints])
 
     def restore(self, state: Float64[np.ndarray, " numbers"]) -> None:
-        mujoco.mj_setState(self._model, self._data, state[:-11], _STATE)
-        self._commanded, self._commanded_joints = state[-11:-7].copy(), state[-7:].copy()
+        physics, commanded, joints = np.split(state, [self._state_size, self._state_size + 4])
+        mujoco.mj_setState(self._model, self._data, physics, _STATE)
+        self._commanded, self._commanded_joints = commanded.copy(), joints.copy()
         mujoco.mj_fwdPosition(self._model, self._data)
 
     # ------------------------------------------------------------------ reading the arm
@@ -162,17 +170,17 @@ class MujocoWorld:
         return float(np.linalg.norm(self._jacobian @ self._data.qvel))
 
     def opening_m(self) -> float:
-        return float(self._data.qpos[7] + self._data.qpos[8])
+        return float(self._data.qpos[self._fingers].sum())
 
     def proprioception(self) -> Float32[np.ndarray, " state_dim"]:
-        joints = self._data.qpos[:7]
+        joints = self._data.qpos[self._joints]
         return np.array([*joints, self.opening_m(), *self.end_effector()], np.float32)
 
     # ------------------------------------------------------------------ reading things
 
     def position(self, name: str) -> Float64[np.ndarray, " xyz"]:
         slot = self._slot(name)
-        return self._data.xpos[slot.body] + _TOP_OFFSET.get(slot.kind, 0.0)
+        return self._data.xpos[slot.body] + self._bench.scale * _TOP_OFFSET.get(slot.kind, 0.0)
 
     def yaw(self, name: str) -> float:
         rotation = self._data.xmat[self._slot(name).body]
@@ -222,8 +230,10 @@ class MujocoWorld:
 class _Slot:
     """The bodies, joint and geoms that stand for one thing."""
 
-    def __init__(self, model: mujoco.MjModel, kind: Kind, index: int) -> None:
+    def __init__(self, model: mujoco.MjModel, kind: Kind, index: int, scale: float = 1.0) -> None:
+        """Find them; `scale` is the bench's."""
         name = f"{kind.value}_{index}"
+        self._block_height_m = scale * BLOCK_SIZE_M / 2
         self.kind = kind
         self.root = model.body(name).id
         moving = {Kind.BUTTON: f"{name}_cap", Kind.DRAWER: f"{name}_drawer"}.get(kind, name)
@@ -252,7 +262,7 @@ class _Slot:
     def _place(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
         quaternion = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
         if self.kind is Kind.BLOCK:
-            data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, BLOCK_SIZE_M / 2])
+            data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, self._block_height_m])
             data.qpos[self.qpos + 3 : self.qpos + 7] = quaternion
         else:
             model.body_pos[self.root], model.body_quat[self.root] = position, quaternion

@@ -133,7 +133,7 @@ def _gl_context() -> Any:
     return mujoco.GLContext
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def shared_renderer(model: mujoco.MjModel) -> Renderer:
-    """The renderer of this process; `model` is the compiled model that every world here copies."""
+    """The renderer of this model in this process; `model` is the compiled model that every world here copies."""
     return Renderer(model)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Collection
 
 import mujoco
 import numpy as np
 
 from vla.kinematics import arm_path
+from vla_sim.worlds.benches import Bench, bench_of
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     BOWL_HEIGHT_M,
@@ -45,10 +47,15 @@ _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 
 
-@functools.lru_cache(maxsize=1)
-def tabletop_model() -> mujoco.MjModel:
-    """The compiled model, made once a process. Copy it; do not write into it."""
-    spec = mujoco.MjSpec.from_file(arm_path("panda"))
+@functools.cache
+def tabletop_model(*, arm: str = "panda") -> mujoco.MjModel:
+    """The compiled model, made once a process. Copy it; do not write into it.
+
+    Raises:
+        ConfigError: if there is no such arm.
+    """
+    spec = mujoco.MjSpec.from_file(arm_path(arm))
+    arm_bodies = {body.name for body in spec.bodies}
     _settings(spec)
     _surroundings(spec)
     for index in range(CAPACITY[Kind.BLOCK]):
@@ -61,7 +68,28 @@ def tabletop_model() -> mujoco.MjModel:
         _button(spec, f"button_{index}")
     for index in range(CAPACITY[Kind.DRAWER]):
         _drawer(spec, f"drawer_{index}")
+    if not bench_of(arm).is_the_tasks:
+        _fit(spec, bench_of(arm), arm_bodies)
     return spec.compile()
+
+
+def _fit(spec: mujoco.MjSpec, bench: Bench, arm_bodies: Collection[str]) -> None:
+    """Shrink all but the arm to its bench: lengths, and masses by their cube. The light stays, and so do springs."""
+    for body in spec.bodies:
+        if body.name not in arm_bodies:
+            _shrink(body, bench.scale)
+    for geom in spec.worldbody.geoms:
+        geom.size = bench.scale * geom.size
+    for standing in (*spec.worldbody.geoms, *spec.worldbody.cameras):
+        standing.pos = bench.point(standing.pos)
+
+
+def _shrink(body: mujoco.MjsBody, scale: float) -> None:
+    body.pos = scale * body.pos
+    for geom in body.geoms:
+        geom.size, geom.pos, geom.mass = scale * geom.size, scale * geom.pos, scale**3 * geom.mass
+    for joint in body.joints:
+        joint.range = scale * joint.range
 
 
 def _settings(spec: mujoco.MjSpec) -> None:

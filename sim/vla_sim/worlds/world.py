@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from vla.embodiment import Embodiment
+from vla_sim.worlds.benches import Bench
 from vla_sim.worlds.scene import Scene
 
 
@@ -20,6 +21,11 @@ class World(Protocol):
 
     @property
     def embodiment(self) -> Embodiment: ...
+
+    @property
+    def bench(self) -> Bench:
+        """The arm, and how its table compares with the one that tasks speak of."""
+        ...
 
     def reset(self, scene: Scene) -> None: ...
 
