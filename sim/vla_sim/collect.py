@@ -250,7 +250,7 @@ def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Ep
     if _is_metaworld(config):
         yield from _metaworld_demonstrations(_metaworld_environment(_embodiment(config)), units)
         return
-    environment = _environments(1)[0]
+    environment = _environments(1, config.suite)[0]
     for unit in units:
         yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
 
@@ -265,9 +265,11 @@ def _metaworld_demonstrations(environment: MetaWorldEnvironment, units: Sequence
 
 def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
     """Episodes in which the policy acts, labelled by the experts."""
-    policy = _policy(config.policy)
+    policy = _policy(config.policy, config.suite)
     number = min(config.batch, len(units))
-    slots = [LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(config.batch)[:number]]
+    slots = [
+        LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(config.batch, config.suite)[:number]
+    ]
     specs = (EpisodeSpec(unit.task, unit.seed) for unit in units)
     for result in rollout(policy, slots, specs, config.execution):
         if result.error is None:
@@ -275,9 +277,10 @@ def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
 
 
 @functools.cache
-def _environments(number: int) -> list[TabletopEnvironment]:
+def _environments(number: int, suite_name: str) -> list[TabletopEnvironment]:
     """Made once a process."""
-    return [TabletopEnvironment() for _ in range(number)]
+    made = [suite(suite_name).make_environment() for _ in range(number)]
+    return [environment for environment in made if isinstance(environment, TabletopEnvironment)]
 
 
 @functools.cache
@@ -287,12 +290,12 @@ def _metaworld_environment(embodiment: Embodiment) -> MetaWorldEnvironment:
 
 
 @functools.cache
-def _policy(name: str) -> Policy:
+def _policy(name: str, suite_name: str) -> Policy:
     """Loaded once a process."""
     import torch
 
     torch.set_num_threads(1)
-    return load_policy(name, _environments(1)[0].embodiment)
+    return load_policy(name, suite(suite_name).embodiment)
 
 
 # --------------------------------------------------------------------------- what is shown

@@ -3,6 +3,8 @@
 | suite             | tasks                   | pictures                                             |
 |-------------------|-------------------------|------------------------------------------------------|
 | `tabletop`        | eight of our own        | 64 x 80 and 32 x 40 px                               |
+| `tabletop_ur5e`   | the same, a 6-joint arm | the same                                             |
+| `tabletop_so101`  | the same, a 5-joint arm | the same                                             |
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
 | `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
@@ -20,7 +22,6 @@ from vla.errors import unknown
 from vla_policies.rollout import RolloutResult
 from vla_sim import metaworld_suite
 from vla_sim.conventions import AxisCheck, Conventions, GripperCheck
-from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
 from vla_sim.gym_suite.environment import GymEnvironment
 from vla_sim.gym_suite.experts import expert_maker
@@ -37,6 +38,7 @@ from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
 from vla_sim.tasks import all_instructions, match
+from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 
 _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
@@ -121,13 +123,14 @@ def _mapped(name: str) -> Suite:
     )
 
 
-def _tabletop(name: str) -> Suite:
+def _tabletop(name: str, bench: Bench) -> Suite:
+    """A suite at the table, at an arm's bench; all but the Panda's bear the arm's name."""
     return Suite(
-        name,
+        name if bench is PANDA else f"{name}_{bench.arm}",
         TABLETOP_SUITES[name],
         tuple(TABLETOP_TASKS),
-        TABLETOP_PANDA,
-        TabletopEnvironment,
+        bench.embodiment,
+        functools.partial(TabletopEnvironment, arm=bench.arm),
         summarise=lambda results: {"groups": group_scores(results, TABLETOP_GROUPS)},
         sentences=functools.partial(all_instructions, name),
         meaning=functools.partial(match, suite=name),
@@ -158,7 +161,7 @@ def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
     return {"groups": metaworld_groups(results), "averages": metaworld_averages(results)}
 
 
-SUITES = {name: _tabletop(name) for name in TABLETOP_SUITES} | {
-    name: _metaworld(name) for name in metaworld_suite.BODIES
-}
+_TABLETOP = [_tabletop(name, bench) for bench in BENCHES.values() for name in TABLETOP_SUITES]
+
+SUITES = {made.name: made for made in _TABLETOP} | {name: _metaworld(name) for name in metaworld_suite.BODIES}
 """By what `suite=` calls them."""

@@ -25,16 +25,16 @@ from vla_sim.tasks import TASKS
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.physics import actuator_lag_s, num_substeps
 from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.table_view import table_view
 
 RATE_HZ = 100.0
 """Commands a second."""
-NAME = "virtual_panda"
 
 
 def make_robot(
-    clock: Clock, *, instruction: str, seed: int, task: str | None = None, rate_hz: float = RATE_HZ
+    clock: Clock, *, instruction: str, seed: int, task: str | None = None, rate_hz: float = RATE_HZ, arm: str = "panda"
 ) -> Robot:
-    """A Panda at the table, with a scene in which the instruction can be followed.
+    """An arm at its table, with a scene in which the instruction can be followed.
 
     Args:
         clock: by which physics goes on.
@@ -42,19 +42,21 @@ def make_robot(
         seed: of the scene.
         task: whose scene to set up, where the words alone do not tell.
         rate_hz: commands a second.
+        arm: `panda`, `ur5e` or `so101`.
 
     Raises:
-        ConfigError: if no task's templates read the instruction and no task is given, or there is no such task.
+        ConfigError: if no task's templates read the instruction and no task is given, or there is no such task or arm.
         ValueError: if the physics step does not divide the command period.
     """
     attempt = begin(EpisodeSpec(task=task or task_of(instruction), seed=seed, instruction=instruction))
-    world = LiveWorld(clock, attempt.scene, rate_hz)
+    world = LiveWorld(clock, attempt.scene, rate_hz, arm)
+    table = table_view(world)
     return Robot(
         arm=VirtualArm(world, clock, rate_hz),
         cameras=tuple(VirtualCamera(world, spec) for spec in world.embodiment.cameras),
         embodiment=world.embodiment,
-        kinematics=ArmKinematics("panda"),
-        is_done=lambda: attempt.task.success(world, attempt.names),
+        kinematics=ArmKinematics(arm),
+        is_done=lambda: attempt.task.success(table, attempt.names),
         is_simulated=True,
     )
 
@@ -78,14 +80,15 @@ def task_of(instruction: str) -> str:
 class LiveWorld(MujocoWorld):
     """A tabletop that goes on by a clock, its arm driven joint by joint."""
 
-    def __init__(self, clock: Clock, scene: Scene, rate_hz: float) -> None:
-        """Begin with a scene.
+    def __init__(self, clock: Clock, scene: Scene, rate_hz: float, arm: str = "panda") -> None:
+        """Begin with a scene of the tasks' table.
 
         Raises:
+            ConfigError: if there is no such arm.
             ValueError: if the physics step does not divide the command period.
         """
-        super().__init__()
-        self.reset(scene)
+        super().__init__(arm=arm)
+        self.reset(self.bench.scene(scene))
         self._clock = clock
         self._origin_s = clock.now()
         self._physics_dt_s = self._model.opt.timestep
@@ -100,11 +103,11 @@ class LiveWorld(MujocoWorld):
         """Ramp to these joint positions (rad) in one command period, from where the last ramp has got to."""
         self.advance()
         self._begin, self._end, self._ramped = self._setpoint(), positions.copy(), 0
-        self._data.ctrl[7:9] = gripper_m / 2
+        self._data.ctrl[self._fingers] = gripper_m / 2
 
     def target(self) -> tuple[Float64[np.ndarray, " joints"], float]:
         """Joint positions (rad) and opening (m) that were last commanded."""
-        return self._end.copy(), float(self._data.ctrl[7:9].sum())
+        return self._end.copy(), float(self._data.ctrl[self._fingers].sum())
 
     def advance(self) -> None:
         """Let physics catch up with the clock."""
@@ -118,11 +121,11 @@ class LiveWorld(MujocoWorld):
 
     def joint_positions(self) -> Float64[np.ndarray, " joints"]:
         """Measured, rad."""
-        return self._data.qpos[:7].copy()
+        return self._data.qpos[self._joints].copy()
 
     def joint_velocities(self) -> Float64[np.ndarray, " joints"]:
         """Measured, rad/s."""
-        return self._data.qvel[:7].copy()
+        return self._data.qvel[self._joints].copy()
 
     @property
     def device_time_s(self) -> float:
@@ -138,7 +141,7 @@ class LiveWorld(MujocoWorld):
         is_moving = self._ramped < self._ramp_steps
         self._ramped += is_moving
         ahead = self._lag_s * (self._end - self._begin) / (self._ramp_steps * self._physics_dt_s)
-        self._data.ctrl[:7] = self._setpoint() + is_moving * ahead
+        self._data.ctrl[self._joints] = self._setpoint() + is_moving * ahead
         mujoco.mj_step(self._model, self._data)
         self.num_steps += 1
 
@@ -156,11 +159,11 @@ class VirtualArm:
             world: which goes on by `clock`.
             rate_hz: commands a second.
         """
-        kinematics = ArmKinematics("panda")
+        name, kinematics = f"virtual_{world.bench.arm}", ArmKinematics(world.bench.arm)
         self._world = world
         self._clock = clock
         self._spec = ArmSpec(
-            name=NAME,
+            name=name,
             joints=kinematics.joints,
             position_low=kinematics.position_low,
             position_high=kinematics.position_high,
@@ -169,7 +172,7 @@ class VirtualArm:
             gripper_high_m=kinematics.opening_high_m,
             rate_hz=rate_hz,
         )
-        self._modes = ArmModes(NAME)
+        self._modes = ArmModes(name)
         self._commanded = Applied(*world.target())
         self._read_steps = -1
 

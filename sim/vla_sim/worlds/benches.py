@@ -85,10 +85,12 @@ class Bench:
         return action / np.array([self.scale] * 3 + [1.0, 1.0], np.float32)
 
 
+PANDA = Bench("panda", TABLETOP_PANDA)
+"""The table that tasks speak of."""
 BENCHES: dict[str, Bench] = {
     bench.arm: bench
     for bench in (
-        Bench("panda", TABLETOP_PANDA),
+        PANDA,
         Bench("ur5e", TABLETOP_UR5E),
         # As near and as large as the gripper, pointing down, reaches every corner of the workspace.
         Bench("so101", TABLETOP_SO101, scale=SO101_SCALE, shift_m=-0.024),
