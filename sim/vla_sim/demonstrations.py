@@ -33,7 +33,7 @@ class NoiseConfig:
     burst_steps: int = 4
     """Longest burst; its length is uniform from 1."""
     offset_m: float = 0.03
-    """Standard deviation of what a burst adds to every step, along each axis: at the tasks' table, less at a smaller."""
+    """Standard deviation of what a burst adds to every step, along each axis; less at a smaller table."""
     turn_rad: float = 0.1
     """The same for the yaw."""
     jitter_m: float = 0.003
