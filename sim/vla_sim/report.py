@@ -33,6 +33,9 @@ CONTROL_MEANING = {
 }
 """What each control is, and where it should be."""
 
+MAX_ROWS = 60
+"""Of the printed table: where there are more tasks, it shows their groups."""
+
 _DETAILS = ("versions", "hashes", "hardware", "render", "config")
 
 
@@ -117,7 +120,8 @@ def print_table(report: Mapping[str, Any], out: Path, console: Console | None = 
     table.add_column("task")
     for header in ("success", "95 % interval", "n", "errors"):
         table.add_column(header, justify="right")
-    for name, share in report["tasks"].items():
+    rows = report["tasks"] if len(report["tasks"]) <= MAX_ROWS else report.get("groups", {})
+    for name, share in rows.items():
         table.add_row(*_row(name, share))
     table.add_section()
     table.add_row(*_row("all", report["overall"]), style="bold")

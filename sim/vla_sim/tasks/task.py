@@ -20,6 +20,10 @@ Names = tuple[str, ...]
 Colours = tuple[str, ...]
 """Their colours: `("red", "blue")`."""
 
+BASE = "@"
+"""Between the name of a task and what is otherwise in it: `put_on_pad@camera2`."""
+_VARY_STREAM = 7
+
 NOWHERE = np.full(3, np.nan)
 """The grounding point of what a task does not have."""
 
@@ -61,6 +65,13 @@ class Task:
     """The task whose scenes this one shares, seed by seed; its own if empty."""
     swapped: bool = False
     """Whether the roles take the colours in the other order than the task whose scenes it shares."""
+    vary: Callable[[Scene, Names, np.random.Generator], Scene] | None = None
+    """What is done to the scene once it is drawn; nothing if None."""
+
+    @property
+    def base(self) -> str:
+        """The name of the task that this one is a variant of; its own if it is none."""
+        return self.name.partition(BASE)[0]
 
     def generator(self, seed: int, stream: int = 0) -> np.random.Generator:
         """Randomness that depends on the scenes' task, the seed and the stream's number alone."""
@@ -70,7 +81,10 @@ class Task:
         """The scene of a seed and the colours that its instruction names; `colours` fixes them."""
         drawn = self._draw_colours(self.generator(seed))
         chosen = colours or (drawn[::-1] if self.swapped else drawn)
-        return self.scene(self.generator(seed, 1), chosen[::-1] if self.swapped else chosen), chosen
+        scene = self.scene(self.generator(seed, 1), chosen[::-1] if self.swapped else chosen)
+        if self.vary is not None:
+            scene = self.vary(scene, self.names(chosen), self.generator(seed, _VARY_STREAM))
+        return scene, chosen
 
     def _draw_colours(self, generator: np.random.Generator) -> Colours:
         """One colour a role; two roles of the same kind get different ones."""

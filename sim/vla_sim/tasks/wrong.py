@@ -17,7 +17,7 @@ def wrong_instruction(
 ) -> str:
     """Words for another task that this scene offers; half the time of the same kind, where there is one."""
     offers = [offer for offer in _offers(scene) if not _may_entail(*offer, task, colours)]
-    same = [offer for offer in offers if offer[0] is task]
+    same = [offer for offer in offers if offer[0].name == task.base]
     chosen = same if same and generator.random() < 0.5 else offers
     other, other_colours = chosen[int(generator.integers(len(chosen)))]
     return other.instruction(other_colours, templates, generator)
@@ -44,5 +44,5 @@ def _may_entail(other: Task, other_colours: Colours, task: Task, colours: Colour
     """
     names, other_names = task.names(colours), other.names(other_colours)
     if not names:
-        return other is task
+        return other.name == task.base
     return names[0] in (other_names if len(names) == 1 else other_names[:1])

@@ -18,6 +18,7 @@ from vla.embodiment import Embodiment
 from vla.errors import ActionError, unknown
 from vla.kinematics import ArmKinematics
 from vla_sim.worlds.benches import Bench, bench_of
+from vla_sim.worlds.mujoco_variations import undo, vary
 from vla_sim.worlds.physics import MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
@@ -29,6 +30,7 @@ from vla_sim.worlds.scene import (
     Thing,
 )
 from vla_sim.worlds.tabletop import tabletop_model
+from vla_sim.worlds.variations import NO_VARIATION, Variation
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PARKING = np.array([-3.0, 0.0, 1.0])
@@ -72,6 +74,7 @@ class MujocoWorld:
         self._gripper_bodies = {self._model.body(n).id for n in ("hand", "finger_left", "finger_right")}
         self._jacobian = np.zeros((3, self._model.nv))
         self._slots: dict[str, _Slot] = {}
+        self._variation = NO_VARIATION
         self._commanded = np.zeros(4)
         self._commanded_joints = self._kinematics.rest_posture.copy()
 
@@ -86,6 +89,7 @@ class MujocoWorld:
     # ------------------------------------------------------------------ beginning
 
     def reset(self, scene: Scene) -> None:
+        self._vary(scene.variation)
         mujoco.mj_resetData(self._model, self._data)
         self._slots = {}
         used: dict[Kind, int] = dict.fromkeys(Kind, 0)
@@ -103,6 +107,14 @@ class MujocoWorld:
         self._data.ctrl[self._fingers] = scene.gripper * self._finger_travel_m
         self._physics.begin()
 
+    def _vary(self, variation: Variation) -> None:
+        """Undo the last variation, and write this one into the model."""
+        if self._variation != NO_VARIATION:
+            undo(self._model, self._shared)
+        self._variation = variation
+        if variation != NO_VARIATION:
+            vary(self._model, variation)
+
     def _park(self, used: dict[Kind, int]) -> None:
         for index, (kind, slot) in enumerate(_all_slots(self._model)):
             if slot >= used[kind]:
@@ -113,9 +125,17 @@ class MujocoWorld:
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         applied, joints = self._reachable(self._limited(action))
         self._commanded = self._commanded + applied[:4]
+        self._shove()
         begin, self._commanded_joints = self._commanded_joints, joints
         self._physics.drive(begin, joints, float(applied[4]) * self._finger_travel_m)
         return applied
+
+    def _shove(self) -> None:
+        """Strike a block, if the variation says that it is time."""
+        shove = self._variation.shove
+        if shove is not None and round(self._data.time * self._embodiment.control_hz) == shove.step:
+            dof = self._slot(shove.thing).dof
+            self._data.qvel[dof : dof + 2] += (shove.x_m_s, shove.y_m_s)
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         """The action within the embodiment's limits, the workspace and the leash."""

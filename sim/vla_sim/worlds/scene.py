@@ -18,6 +18,8 @@ import enum
 import numpy as np
 from jaxtyping import Float64
 
+from vla_sim.worlds.variations import NO_VARIATION, Variation
+
 
 class Kind(enum.Enum):
     """What a thing is."""
@@ -87,6 +89,8 @@ class Scene:
     """Of the tool centre point: x, y, z (m), yaw (rad)."""
     gripper: float
     """Opening as a ratio: 0 closed, 1 open."""
+    variation: Variation = NO_VARIATION
+    """What is otherwise than usual."""
 
     def of_kind(self, kind: Kind) -> list[Thing]:
         return [thing for thing in self.things if thing.kind is kind]

@@ -28,6 +28,7 @@ from vla_sim.worlds.scene import (
     PAD_SIZE_M,
     Kind,
 )
+from vla_sim.worlds.variations import PATTERNS
 
 PHYSICS_DT_S = 0.005
 
@@ -57,6 +58,7 @@ def tabletop_model(*, arm: str = "panda") -> mujoco.MjModel:
     spec = mujoco.MjSpec.from_file(arm_path(arm))
     arm_bodies = {body.name for body in spec.bodies}
     _settings(spec)
+    _patterns(spec)
     _surroundings(spec)
     for index in range(CAPACITY[Kind.BLOCK]):
         _block(spec, f"block_{index}")
@@ -105,6 +107,28 @@ def _settings(spec: mujoco.MjSpec) -> None:
     headlight = spec.visual.headlight
     headlight.ambient, headlight.diffuse, headlight.specular = [0.42] * 3, [0.28] * 3, [0.0] * 3
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20
+
+
+def _patterns(spec: mujoco.MjSpec) -> None:
+    """What a variation may cover the table with; nothing wears them by itself.
+
+    They are grey, so that the table's colour tints them.
+    """
+    size = 64
+    rows, columns = np.mgrid[0:size, 0:size] * 2 * np.pi / size
+    waves = {
+        "checks": np.sin(rows) * np.sin(columns) > 0,
+        "stripes": np.sin(2 * columns) > 0,
+        "spots": np.cos(rows) + np.cos(columns) > 0.9,
+    }
+    for name in PATTERNS:
+        grey = np.where(waves[name], 255, 120).astype(np.uint8)
+        texture = spec.add_texture(
+            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=size, height=size, nchannel=3
+        )
+        texture.data = np.repeat(grey[..., None], 3, axis=2).tobytes()
+        material = spec.add_material(name=name, texuniform=True, specular=0.0, shininess=0.0)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
 
 def _surroundings(spec: mujoco.MjSpec) -> None:
