@@ -8,14 +8,15 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from vla.embodiment import Embodiment
-from vla.errors import unknown
 from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
-from vla_sim.tasks import TASKS, Task
+from vla_sim.known_tasks import task_named
+from vla_sim.tasks import Task
 from vla_sim.tasks.stages import moves_another
 from vla_sim.tasks.task import Colours, Names
 from vla_sim.tasks.wrong import wrong_instruction
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.sensor import sense
 from vla_sim.worlds.table_view import table_view
 from vla_sim.worlds.world import World
 
@@ -89,8 +90,12 @@ class TabletopEnvironment:
     def observe(self) -> Observation:
         """What the policy sees now."""
         cameras = self.embodiment.cameras
+        sensor = self.attempt.scene.variation.sensor
         return Observation(
-            images={c.name: self.world.render(c.name, c.height, c.width) for c in cameras},
+            images={
+                c.name: sense(self.world.render(c.name, c.height, c.width), sensor, self._num_steps, index)
+                for index, c in enumerate(cameras)
+            },
             proprioception=self.world.proprioception(),
             instruction=self.attempt.instruction,
             time_s=self.world.time_s(),
@@ -139,9 +144,7 @@ def begin(spec: EpisodeSpec) -> Attempt:
     Raises:
         ConfigError: if there is no such task.
     """
-    task = TASKS.get(spec.task)
-    if task is None:
-        raise unknown("task", spec.task, TASKS)
+    task = task_named(spec.task)
     scene, colours = task.draw(spec.seed, task.match(spec.instruction) if spec.instruction else None)
     names = task.names(colours)
     return Attempt(task, names, scene, _instruction(spec, task, colours, scene))

@@ -8,6 +8,8 @@
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
 | `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
+| `perturbation`    | the tabletop's, and     | 64 x 80 and 32 x 40 px                               |
+|                   | perturbed (`_AXIS`: one)|                                                      |
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 from vla_sim.metaworld_suite.instructions import WORDINGS
 from vla_sim.metaworld_suite.library import metaworld
 from vla_sim.oracle import ExpertEnvironment
+from vla_sim.perturbations import AXES
+from vla_sim.perturbations import task_names as perturbed_task_names
+from vla_sim.perturbations.scores import perturbation_axes, perturbation_groups
 from vla_sim.scores import group_scores
 from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
 from vla_sim.tasks import all_instructions, match
+from vla_sim.tasks.task import BASE
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 
 _METAWORLD_TASKS = {
@@ -134,9 +140,30 @@ def _tabletop(name: str, bench: Bench) -> Suite:
         summarise=lambda results: {"groups": group_scores(results, TABLETOP_GROUPS)},
         sentences=functools.partial(all_instructions, name),
         meaning=functools.partial(match, suite=name),
-        scene_of=lambda task: TABLETOP_TASKS[task].scene_of or task,
+        scene_of=_tabletop_scene_of,
         conventions=_TABLETOP_CONVENTIONS,
     )
+
+
+def _tabletop_scene_of(task: str) -> str:
+    base = task.partition(BASE)[0]
+    return TABLETOP_TASKS[base].scene_of or base
+
+
+def _perturbation(name: str, axes: Sequence[str]) -> Suite:
+    """The tabletop's tasks as they are, and perturbed along some axes."""
+    tabletop = _tabletop("tabletop", PANDA)
+    return dataclasses.replace(
+        tabletop,
+        name=name,
+        tasks=tuple(perturbed_task_names(tabletop.tasks, axes)),
+        known_tasks=tuple(perturbed_task_names(tabletop.known_tasks)),
+        summarise=_perturbation_summary,
+    )
+
+
+def _perturbation_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
+    return {"groups": perturbation_groups(results), "axes": perturbation_axes(results)}
 
 
 def _metaworld(name: str) -> Suite:
@@ -162,6 +189,10 @@ def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
 
 
 _TABLETOP = [_tabletop(name, bench) for bench in BENCHES.values() for name in TABLETOP_SUITES]
+_PERTURBATION = [_perturbation("perturbation", tuple(AXES))]
+_PERTURBATION += [_perturbation(f"perturbation_{axis}", [axis]) for axis in AXES]
 
-SUITES = {made.name: made for made in _TABLETOP} | {name: _metaworld(name) for name in metaworld_suite.BODIES}
+SUITES = {made.name: made for made in (*_TABLETOP, *_PERTURBATION)} | {
+    name: _metaworld(name) for name in metaworld_suite.BODIES
+}
 """By what `suite=` calls them."""

@@ -31,7 +31,7 @@ def _graded(first: float, second: float, third: float) -> Mapping[int, float]:
 
 AZIMUTH_RAD, ELEVATION_RAD = _graded(0.1, 0.2, 0.4), _graded(0.05, 0.1, 0.2)
 DISTANCE, ROLL_RAD = _graded(0.04, 0.08, 0.16), _graded(0.02, 0.05, 0.1)
-BRIGHTNESS, TINT, LAMP_RAD = _graded(1.25, 1.5, 2.2), _graded(0.1, 0.2, 0.4), _graded(0.2, 0.4, 0.8)
+BRIGHTNESS, TINT, LAMP_RAD = _graded(1.2, 1.45, 1.9), _graded(0.1, 0.2, 0.4), _graded(0.2, 0.4, 0.8)
 TABLE_TONE = _graded(0.12, 0.25, 0.45)
 NOISE, BLUR_PX, JPEG_QUALITY = _graded(8.0, 20.0, 45.0), _graded(0.6, 1.0, 1.8), _graded(40, 18, 6)
 START_M, START_RAD = _graded(0.03, 0.06, 0.10), _graded(0.1, 0.25, 0.5)

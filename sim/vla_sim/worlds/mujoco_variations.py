@@ -9,19 +9,20 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
+from vla_sim.worlds.benches import Bench
 from vla_sim.worlds.scene import CAPACITY, Kind
-from vla_sim.worlds.tabletop import SCENE_CAMERA_POSITION, SCENE_CAMERA_TARGET
+from vla_sim.worlds.tabletop import SCENE_CAMERA_TARGET
 from vla_sim.worlds.variations import CameraShift, Light, TableLook, Variation, check_variation
 
 
-def vary(model: mujoco.MjModel, variation: Variation) -> None:
-    """Write a variation, all but its shove and its sensor, into a copy of the tabletop's model.
+def vary(model: mujoco.MjModel, variation: Variation, bench: Bench) -> None:
+    """Write a variation, all but its shove and its sensor, into a copy of the tabletop's model at a bench.
 
     Raises:
         ConfigError: if it is out of range.
     """
     check_variation(variation)
-    _move_camera(model, variation.camera)
+    _move_camera(model, variation.camera, bench.point(SCENE_CAMERA_TARGET))
     _light(model, variation.light)
     _cover_table(model, variation.table)
     model.geom_friction[:, 0] *= variation.friction
@@ -58,18 +59,18 @@ def look_at(
     return quaternion
 
 
-def _move_camera(model: mujoco.MjModel, shift: CameraShift) -> None:
+def _move_camera(model: mujoco.MjModel, shift: CameraShift, target: Float64[np.ndarray, " xyz"]) -> None:
     if shift == CameraShift():
         return
     camera = model.camera("scene").id
-    x, y, z = SCENE_CAMERA_POSITION - SCENE_CAMERA_TARGET
+    x, y, z = model.cam_pos[camera] - target
     azimuth = math.atan2(y, x) + shift.azimuth_rad
     elevation = min(math.atan2(z, math.hypot(x, y)) + shift.elevation_rad, 1.5)
     level = math.cos(elevation)
     backward = np.array([level * math.cos(azimuth), level * math.sin(azimuth), math.sin(elevation)])
-    position = SCENE_CAMERA_TARGET + shift.distance * math.sqrt(x * x + y * y + z * z) * backward
+    position = target + shift.distance * math.sqrt(x * x + y * y + z * z) * backward
     model.cam_pos[camera] = position
-    model.cam_quat[camera] = look_at(position, SCENE_CAMERA_TARGET, shift.roll_rad)
+    model.cam_quat[camera] = look_at(position, target, shift.roll_rad)
 
 
 def _light(model: mujoco.MjModel, light: Light) -> None:

@@ -113,7 +113,7 @@ class MujocoWorld:
             undo(self._model, self._shared)
         self._variation = variation
         if variation != NO_VARIATION:
-            vary(self._model, variation)
+            vary(self._model, variation, self._bench)
 
     def _park(self, used: dict[Kind, int]) -> None:
         for index, (kind, slot) in enumerate(_all_slots(self._model)):
@@ -135,7 +135,9 @@ class MujocoWorld:
         shove = self._variation.shove
         if shove is not None and round(self._data.time * self._embodiment.control_hz) == shove.step:
             dof = self._slot(shove.thing).dof
-            self._data.qvel[dof : dof + 2] += (shove.x_m_s, shove.y_m_s)
+            # Friction stops it after a length that goes with the square of its speed.
+            speed = math.sqrt(self._bench.scale) * np.array([shove.x_m_s, shove.y_m_s])
+            self._data.qvel[dof : dof + 2] += speed
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         """The action within the embodiment's limits, the workspace and the leash."""
