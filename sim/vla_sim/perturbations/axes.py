@@ -33,7 +33,8 @@ AZIMUTH_RAD, ELEVATION_RAD = _graded(0.1, 0.2, 0.4), _graded(0.05, 0.1, 0.2)
 DISTANCE, ROLL_RAD = _graded(0.04, 0.08, 0.16), _graded(0.02, 0.05, 0.1)
 BRIGHTNESS, TINT, LAMP_RAD = _graded(1.2, 1.45, 1.9), _graded(0.1, 0.2, 0.4), _graded(0.2, 0.4, 0.8)
 TABLE_TONE = _graded(0.12, 0.25, 0.45)
-NOISE, BLUR_PX, JPEG_QUALITY = _graded(8.0, 20.0, 45.0), _graded(0.6, 1.0, 1.8), _graded(40, 18, 6)
+NOISE, BLUR_PX = _graded(8.0, 20.0, 45.0), _graded(0.6, 1.0, 1.8)
+JPEG_QUALITY = {1: 40, 2: 18, 3: 6}
 START_M, START_RAD = _graded(0.03, 0.06, 0.10), _graded(0.1, 0.25, 0.5)
 LAYOUT_M, LAYOUT_RAD = _graded(0.02, 0.04, 0.06), _graded(0.25, 0.45, 0.7)
 DISTRACTORS = {1: 1, 2: 2, 3: 4}
@@ -86,7 +87,7 @@ def blur(scene: Scene, names: Names, generator: np.random.Generator, strength: i
 
 def jpeg(scene: Scene, names: Names, generator: np.random.Generator, strength: int) -> Scene:
     """Every picture was compressed."""
-    return _varied(scene, Variation(sensor=Sensor(jpeg_quality=int(JPEG_QUALITY[strength]))))
+    return _varied(scene, Variation(sensor=Sensor(jpeg_quality=JPEG_QUALITY[strength])))
 
 
 def start(scene: Scene, names: Names, generator: np.random.Generator, strength: int) -> Scene:

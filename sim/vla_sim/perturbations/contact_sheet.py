@@ -44,7 +44,7 @@ def _picture(environment: TabletopEnvironment, spec: EpisodeSpec, steps: int) ->
     return environment.observe().images["scene"]
 
 
-def _framed(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+def _framed(picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "framed_height framed_width 3"]:
     large = picture.repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
     return np.pad(large, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
 

@@ -123,9 +123,7 @@ def _patterns(spec: mujoco.MjSpec) -> None:
     }
     for name in PATTERNS:
         grey = np.where(waves[name], 255, 120).astype(np.uint8)
-        texture = spec.add_texture(
-            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=size, height=size, nchannel=3
-        )
+        texture = spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=size, height=size, nchannel=3)
         texture.data = np.repeat(grey[..., None], 3, axis=2).tobytes()
         material = spec.add_material(name=name, texuniform=True, specular=0.0, shininess=0.0)
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name

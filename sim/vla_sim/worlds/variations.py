@@ -107,7 +107,9 @@ def require_usual(variation: Variation, world: str) -> None:
         ConfigError: if something is.
     """
     if variation != NO_VARIATION:
-        raise ConfigError(f"{world} has no variations of camera, light, table, friction, mass or shoves: use engine=mujoco")
+        raise ConfigError(
+            f"{world} has no variations of camera, light, table, friction, mass or shoves: use engine=mujoco"
+        )
 
 
 def check_variation(variation: Variation) -> None:
