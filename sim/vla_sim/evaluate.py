@@ -12,8 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import os
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
@@ -40,6 +42,9 @@ from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.launching.launcher import launched_pool
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
+from vla_sim.resuming.carrying import carry_out, guard
+from vla_sim.resuming.journal import Journal, open_journal
+from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.scores import latency, scores, seam_jumps
 from vla_sim.stopping import Stop, stop_when_sure
 from vla_sim.suites import suite
@@ -70,14 +75,20 @@ def main(arguments: list[str]) -> int:
 
 def run(config: EvalConfig) -> int:
     """Evaluate, write the report, print the table; the exit status."""
-    evaluation = evaluate(config)
+    if config.shard is not None:
+        return _run_shard(config, Shard.parse(config.shard))
+    evaluation = evaluate(config, keep=True)
     write_report(config.out, evaluation.report, evaluation.films)
     print_table(evaluation.report, config.out)
     return evaluation.exit_status
 
 
-def evaluate(config: EvalConfig) -> Evaluation:
-    """Measure a policy; nothing is written.
+def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
+    """Measure a policy.
+
+    Args:
+        keep: whether to keep outcomes in `config.out` as they come, and to go on from those that are there; otherwise
+            nothing is written.
 
     Raises:
         ConfigError: if a name or number of the configuration does not fit.
@@ -88,12 +99,16 @@ def evaluate(config: EvalConfig) -> Evaluation:
     main_run, *controls = check_config(config)
     contamination = check_contamination(config, [main_run, *controls])
     chosen = suite(config.suite)
-    with _pool(config, [main_run, *controls]) as pool, evaluation_progress() as progress:
-        outcomes, calls, stop = _measure(config, main_run, pool, progress)
+    with (
+        _journal(config, JOURNAL) if keep else contextlib.nullcontext() as journal,
+        _pool(config, [main_run, *controls]) as pool,
+        evaluation_progress() as progress,
+    ):
+        outcomes, calls, stop = _measure(config, main_run, pool, progress, journal)
         results = [outcome.result for outcome in outcomes]
         main_run = dataclasses.replace(main_run, specs=tuple(result.spec for result in results))
         episodes_s = time.monotonic() - begin
-        controlled = [(run, [o.result for o in _carry_out(run, pool, progress)[0]]) for run in controls]
+        controlled = [(run, [o.result for o in _carry_out(run, pool, progress, journal)[0]]) for run in controls]
         single_calls = [
             c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
         ]
@@ -122,7 +137,11 @@ def evaluate(config: EvalConfig) -> Evaluation:
             "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
         },
         "workers": workers,
-        "seconds": {"episodes": round(episodes_s, 1), "total": round(time.monotonic() - begin, 1)},
+        "seconds": {
+            "episodes": round(episodes_s, 1),
+            "total": round(time.monotonic() - begin, 1),
+            "episodes_done_before": 0 if journal is None else journal.num_recalled,
+        },
         "versions": provenance.versions(chosen.packages),
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
         "hardware": provenance.hardware(),
@@ -153,18 +172,51 @@ def make_runner(batch: int, suite_name: str = "tabletop") -> JobRunner:
     return JobRunner(environments, make)
 
 
+@contextlib.contextmanager
+def _journal(config: EvalConfig, name: str) -> Iterator[Journal]:
+    """The outcomes in the folder of the report, and those of the folders to merge."""
+    own = config.out / name
+    found = [path for folder in (config.out, *map(Path, config.merge)) for path in journals_in(folder)]
+    others = [path for path in found if path.resolve() != own.resolve()] if config.shard is None else []
+    with open_journal(own, guard(config.suite), others, anew=not config.resume) as journal:
+        for note in journal.notes:
+            print(note, file=sys.stderr)
+        yield journal
+
+
+def _run_shard(config: EvalConfig, shard: Shard) -> int:
+    """Carry out a share of the episodes of every run, keep the outcomes, tell how many; the exit status."""
+    runs = [dataclasses.replace(run, specs=shard.of_all(run.specs)) for run in check_config(config)]
+    runs = [run for run in runs if run.specs]
+    if not runs:
+        print(f"shard {config.shard} has no episodes")
+        return EXIT_OK
+    with (
+        _journal(config, shard.file_name) as journal,
+        _pool(config, runs) as pool,
+        evaluation_progress() as progress,
+    ):
+        found = [outcome for run in runs for outcome in _carry_out(run, pool, progress, journal)[0]]
+    errors = sum(outcome.result.error is not None for outcome in found)
+    print(
+        f"shard {config.shard}: {len(found) - errors} episodes are in {config.out / shard.file_name}, {errors} errors"
+    )
+    print("when all shards are done, the same command without shard makes the report")
+    return EXIT_EPISODE_ERRORS if errors else EXIT_OK
+
+
 def _measure(
-    config: EvalConfig, run: Run, pool: Pool, progress: Progress
+    config: EvalConfig, run: Run, pool: Pool, progress: Progress, journal: Journal | None
 ) -> tuple[list[Outcome], list[PredictCall], Stop | None]:
     """The main run, whole or until it is sure enough; outcomes by task, then seed."""
     if config.until is None:
-        return *_carry_out(run, pool, progress), None
+        return *_carry_out(run, pool, progress, journal), None
     calls: list[PredictCall] = []
 
     def run_block(first: int, end: int) -> list[Outcome]:
         specs = tuple(spec for spec in run.specs if first <= spec.seed - config.seed < end)
         block = dataclasses.replace(run, name=f"{run.name} {first} to {end - 1}", specs=specs)
-        found, more = _carry_out(block, pool, progress)
+        found, more = _carry_out(block, pool, progress, journal)
         calls.extend(more)
         return found
 
@@ -179,11 +231,11 @@ def _measure(
     return [dataclasses.replace(outcome, index=index) for index, outcome in enumerate(ordered)], calls, stop
 
 
-def _carry_out(run: Run, pool: Pool, progress: Progress) -> tuple[list[Outcome], list[PredictCall]]:
-    """The outcomes of a run, in the order of its specs, and its predict calls."""
-    messages = list(
-        count_outcomes(pool.run(Job(run.policy, run.execution), run.specs), run.name, len(run.specs), progress)
-    )
+def _carry_out(
+    run: Run, pool: Pool, progress: Progress, journal: Journal | None
+) -> tuple[list[Outcome], list[PredictCall]]:
+    """The outcomes of a run, in the order of its specs, and the predict calls that were made for it now."""
+    messages = list(count_outcomes(carry_out(run, pool, journal), run.name, len(run.specs), progress))
     calls = [message for message in messages if isinstance(message, PredictCall)]
     return _in_order(messages), calls
 

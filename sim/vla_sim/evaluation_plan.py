@@ -26,6 +26,7 @@ from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
 from vla_sim.oracle import ScriptedPolicy
 from vla_sim.peeking import peeks
+from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.suites import SuiteEnvironment, suite
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
@@ -111,8 +112,14 @@ class EvalConfig:
     """At most so many failures, from all tasks in turn."""
     film: FilmConfig = dataclasses.field(default_factory=FilmConfig)
     """How videos look."""
+    resume: bool = True
+    """Whether to go on from the outcomes that an evaluation which was ended left in `out`."""
+    shard: str | None = None
+    """`i/n`: carry out the i-th of n shares of the episodes and keep their outcomes in `out`, without a report."""
+    merge: list[str] = dataclasses.field(default_factory=list)
+    """Folders whose outcomes are used too: of shards, or of other evaluations."""
     out: Path = MISSING
-    """Folder of the report; an older report in it is replaced."""
+    """Folder of the report and of the outcomes it is made of; an older report in it is replaced."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +154,13 @@ def check_config(config: EvalConfig) -> list[Run]:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
     if config.until is not None and not 0.0 < config.until < 0.5:
         raise ConfigError(f"until is a half-width between 0 and 0.5, got {config.until}")
+    if config.shard is not None:
+        Shard.parse(config.shard)
+        if config.until is not None:
+            raise ConfigError("a shard cannot know when all of them are sure enough: use shard or until, not both")
+    for folder in config.merge:
+        if not journals_in(Path(folder)):
+            raise ConfigError(f"merge={folder}: there are no outcomes ({JOURNAL} or those of shards)")
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
     suite(config.suite).require()
     _check_out(config.out)
@@ -287,7 +301,20 @@ def make_policy(
 def config_hash(config: EvalConfig) -> str:
     """Of all that can change an outcome: where, and how fast, is left out."""
     tree = cli.resolved(config)
-    for name in ("out", "workers", "launcher", "ray", "batch", "videos", "failure_videos", "film", "train_data"):
+    for name in (
+        "out",
+        "resume",
+        "shard",
+        "merge",
+        "workers",
+        "launcher",
+        "ray",
+        "batch",
+        "videos",
+        "failure_videos",
+        "film",
+        "train_data",
+    ):
         del tree[name]
     return cli.config_hash(tree)
 

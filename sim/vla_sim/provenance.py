@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.metadata
+import importlib.resources
 import os
 import platform
 import subprocess
@@ -13,6 +16,8 @@ from pathlib import Path
 import vla
 from vla_sim.worlds.rendering import RENDER_SETTINGS
 
+_CODE = ("vla", "vla_datasets", "vla_policies", "vla_sim")
+_SOURCES = (".py", ".xml", ".yaml", ".json", ".jsonl")
 _PACKAGES = ("numpy", "torch", "mujoco", "mink", "gymnasium")
 
 
@@ -24,6 +29,17 @@ def versions(more: Sequence[str] = ()) -> dict[str, str | None]:
     """
     found = {name: importlib.metadata.version(name) for name in (*_PACKAGES, *more)}
     return {"vla": vla.__version__, "commit": _commit(), "python": platform.python_version(), **found}
+
+
+@functools.cache
+def code_hash() -> str:
+    """Sixteen hexadecimal digits of every source file that an outcome can depend on, committed or not."""
+    digest = hashlib.sha256()
+    for package in _CODE:
+        root = Path(str(importlib.resources.files(package)))
+        for path in sorted(path for path in root.rglob("*") if path.suffix in _SOURCES):
+            digest.update(f"{package}/{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def hardware() -> dict[str, str | int | None]:

@@ -142,6 +142,9 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
             f"one chunk takes {_milliseconds(call['p50'])} (p50), {_milliseconds(call['p99'])} (p99); "
             f"the whole took {report['seconds']['total']:.0f} s"
         )
+    done_before = report["seconds"].get("episodes_done_before")
+    if done_before:
+        console.print(f"{done_before} episodes were done before, and their outcomes kept; resume=false begins anew")
     for group in worst_first(report.get("groups", {}))[:1]:
         console.print(f"worst group: {group['name']}, {_percent(group['success'])} of {group['n']}", markup=False)
     for name, average in report.get("averages", {}).items():
