@@ -10,7 +10,9 @@ from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 
 
 def demonstrate(task: str, seed: int, *, environment: MetaWorldEnvironment | None = None) -> Episode:
-    """One attempt of the expert, without labels; depends on task, seed and the environment's cameras alone.
+    """One attempt of the expert; depends on task, seed and the environment's cameras alone.
+
+    Where there are cameras, the labels `target` and `destination` say where the first of them sees object and goal.
 
     Args:
         environment: one to use again; a new one, without cameras, if None.
@@ -24,11 +26,14 @@ def demonstrate(task: str, seed: int, *, environment: MetaWorldEnvironment | Non
     seen: list[Observation] = []
     images: dict[str, list[np.ndarray]] = {name: [] for name in cameras}
     applied: list[np.ndarray] = []
+    points: dict[str, list[np.ndarray]] = {"target": [], "destination": []} if cameras else {}
     observation, is_over, success = environment.reset(EpisodeSpec(task, seed)), False, False
     while not is_over:
         seen.append(observation)
         for name in cameras:
             images[name].append(observation.images[name])
+        for name, point in environment.grounding().items() if cameras else ():
+            points[name].append(point)
         transition = environment.step(environment.expert_action())
         applied.append(transition.applied)
         observation, success = transition.observation, transition.success
@@ -45,4 +50,5 @@ def demonstrate(task: str, seed: int, *, environment: MetaWorldEnvironment | Non
         seed=seed,
         source=SCRIPTED,
         licence=LICENCE,
+        labels={name: np.stack(where) for name, where in points.items()},
     )

@@ -16,7 +16,7 @@ from vla.interfaces import EpisodeSpec, Observation, Transition
 from vla_sim.metaworld_suite.embodiments import MAX_OPENING_M, MAX_STEP_M, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.instructions import instruction
 from vla_sim.metaworld_suite.library import make_environment, make_expert
-from vla_sim.metaworld_suite.pictures import LazyImages, shared_photographer
+from vla_sim.metaworld_suite.pictures import LazyImages, project, shared_photographer
 
 # Metres, and the gripper's ratio, for Meta-World's 1.
 _SCALE = np.array([MAX_STEP_M, MAX_STEP_M, MAX_STEP_M, 1.0], np.float32)
@@ -57,6 +57,9 @@ class MetaWorldEnvironment:
         self._expert = make_expert(spec.task)
         self._inner.seed(spec.seed)
         self._state: Float64[np.ndarray, " numbers"] = self._inner.reset()[0]
+        # Meta-World moves the goal's mark after it has worked out where everything is: the first picture would show it
+        # where it was.
+        mujoco.mj_kinematics(self._inner.model, self._inner.data)
         self._began_s = float(self._inner.data.time)
         self._num_steps = 0
         self._spec = spec
@@ -104,6 +107,15 @@ class MetaWorldEnvironment:
             # An expert writes into the state that it is given.
             action = self._expert.get_action(self._state.copy())
         return (np.clip(action, -1.0, 1.0) * _SCALE).astype(np.float32)
+
+    def grounding(self) -> dict[str, Float32[np.ndarray, " uv"]]:
+        """Where the first camera sees the thing to act on, `target`, and the goal, `destination`; for labels only.
+
+        Of Meta-World's state, numbers 4 to 6 are where the first object is, the last three where the goal is.
+        """
+        camera = self.embodiment.cameras[0]
+        points = {"target": self._state[4:7], "destination": self._state[-3:]}
+        return {name: project(self._inner, camera, point) for name, point in points.items()}
 
     def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
         """The view of `corner2`, at any size: for people."""

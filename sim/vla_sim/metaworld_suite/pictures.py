@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from vla.embodiment import CameraSpec
 from vla.errors import ObservationError
@@ -50,6 +50,20 @@ class Photographer:
             renderer = Renderer(without_costly_effects(model))
         self._renderers[task] = renderer
         return renderer
+
+
+def project(environment: Any, camera: CameraSpec, point: Float64[np.ndarray, " xyz"]) -> Float32[np.ndarray, " uv"]:
+    """Where one of our cameras sees a point of the world (m): u right, v down, 0..1; NaN where it does not."""
+    name, is_upside_down = CAMERAS[camera.name]
+    model, data = environment.model, environment.data
+    index = model.camera(name).id
+    right, up, backward = (point - data.cam_xpos[index]) @ data.cam_xmat[index].reshape(3, 3)
+    half = np.tan(np.radians(model.cam_fovy[index]) / 2)
+    seen = np.array([right * camera.height / camera.width, -up]) / (-backward * half)
+    place = (np.array([0.5, 0.5]) + seen / 2).astype(np.float32)
+    place = 1 - place if is_upside_down else place
+    is_in_picture = backward < 0 and (place >= 0).all() and (place < 1).all()
+    return place if is_in_picture else np.full(2, np.nan, np.float32)
 
 
 @functools.cache
