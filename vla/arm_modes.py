@@ -55,14 +55,19 @@ class ArmModes:
             ArmFault: if a fault is latched.
             ArmError: if there is no such transition from the present mode.
         """
-        self._refuse_fault(verb)
-        sources, target = _FROM[verb]
-        if self._mode not in sources:
-            wanted = " or ".join(sorted(mode.value for mode in sources))
-            raise ArmError(f"{self._name} is {self._mode.value}: '{verb}' needs it {wanted}")
+        self.require(verb)
+        _, target = _FROM[verb]
         if target is ArmMode.ARMED:
             self._sequence = -1
         self._mode = target
+
+    def require(self, verb: str) -> None:
+        """Return if the transition of this name can be taken; raises as `enter` does."""
+        self._refuse_fault(verb)
+        sources, _ = _FROM[verb]
+        if self._mode not in sources:
+            wanted = " or ".join(sorted(mode.value for mode in sources))
+            raise ArmError(f"{self._name} is {self._mode.value}: '{verb}' needs it {wanted}")
 
     def latch(self, reason: str) -> None:
         """Latch a fault; the first reason stays.
