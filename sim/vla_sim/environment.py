@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
@@ -11,8 +9,10 @@ from vla.embodiment import Embodiment
 from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
 from vla_sim.known_tasks import task_named
 from vla_sim.tasks import Task
+from vla_sim.tasks.grammar import GRAMMAR_TASKS
 from vla_sim.tasks.stages import moves_another
-from vla_sim.tasks.task import Colours, Names
+from vla_sim.tasks.task import Attempt as Attempt
+from vla_sim.tasks.task import Colours
 from vla_sim.tasks.wrong import wrong_instruction
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.scene import Scene
@@ -21,18 +21,6 @@ from vla_sim.worlds.table_view import table_view
 from vla_sim.worlds.world import World
 
 _WORDS_STREAM, _WRONG_STREAM = 2, 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Attempt:
-    """What is going on in an environment."""
-
-    task: Task
-    names: Names
-    """The things that the scored task is about."""
-    scene: Scene
-    instruction: str
-    """What the policy is told."""
 
 
 class TabletopEnvironment:
@@ -83,8 +71,9 @@ class TabletopEnvironment:
         attempt = self.attempt
         applied = self.world.step(action)
         self._num_steps += 1
-        success = attempt.task.success(self.table, attempt.names)
         is_late = self._num_steps >= attempt.task.max_steps
+        is_judged = is_late or not attempt.task.judged_at_end
+        success = is_judged and attempt.task.success(self.table, attempt.names)
         return Transition(self.observe(), applied, success, is_late and not success, success)
 
     def observe(self) -> Observation:
@@ -144,6 +133,8 @@ def begin(spec: EpisodeSpec) -> Attempt:
     Raises:
         ConfigError: if there is no such task.
     """
+    if spec.task in GRAMMAR_TASKS:
+        return GRAMMAR_TASKS[spec.task].begin(spec)
     task = task_named(spec.task)
     scene, colours = task.draw(spec.seed, task.match(spec.instruction) if spec.instruction else None)
     names = task.names(colours)

@@ -15,23 +15,16 @@ from vla_policies.baselines import GRIPPER_FIELD
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim.tally import carried_out, tally, tally_of
 
-PAIRED_TASKS = ("stack", "stack_swapped")
-"""The same scene with the same blocks named in the other order."""
-
 
 def scores(results: Sequence[RolloutResult]) -> dict[str, Any]:
-    """`overall`, `tasks`, `episodes` and, where there are any, `pairs`; tasks in the order of the results."""
+    """`overall`, `tasks`, `episodes` and `errors`; tasks in the order of the results."""
     tasks = dict.fromkeys(result.spec.task for result in results)
-    tree: dict[str, Any] = {
+    return {
         "overall": tally(results),
         "tasks": {task: tally([result for result in results if result.spec.task == task]) for task in tasks},
         "episodes": [_episode(result) for result in results],
         "errors": sum(result.error is not None for result in results),
     }
-    tried, pairs = len(paired_seeds(results)), paired_successes(results)
-    if tried:
-        tree["pairs"] = {"+".join(PAIRED_TASKS): tally_of(pairs, tried - len(pairs))}
-    return tree
 
 
 def group_scores(results: Sequence[RolloutResult], groups: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
@@ -40,18 +33,31 @@ def group_scores(results: Sequence[RolloutResult], groups: Mapping[str, Sequence
     return {name: tally(own) for name, own in found.items() if own}
 
 
-def paired_seeds(results: Iterable[RolloutResult]) -> list[int]:
-    """The seeds at which both paired tasks were tried."""
+def pair_scores(results: Sequence[RolloutResult], sets: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """For tasks that share their scenes, `TASK+TASK`: how often all of them were right in the same scene.
+
+    Sets whose tasks were not all tried at some seed are left out.
+    """
+    tree = {}
+    for tasks in sets:
+        tried, successes = len(set_seeds(results, tasks)), set_successes(results, tasks)
+        if tried:
+            tree["+".join(tasks)] = tally_of(successes, tried - len(successes))
+    return tree
+
+
+def set_seeds(results: Iterable[RolloutResult], tasks: Sequence[str]) -> list[int]:
+    """The seeds at which all these tasks were tried."""
     found = list(results)
-    first, second = ([r.spec.seed for r in found if r.spec.task == task] for task in PAIRED_TASKS)
-    return [seed for seed in first if seed in set(second)]
+    first, *others = ([r.spec.seed for r in found if r.spec.task == task] for task in tasks)
+    return [seed for seed in first if all(seed in set(other) for other in others)]
 
 
-def paired_successes(results: Iterable[RolloutResult]) -> list[bool]:
-    """For each seed at which both paired tasks were carried out: whether both were right."""
+def set_successes(results: Iterable[RolloutResult], tasks: Sequence[str]) -> list[bool]:
+    """For each seed at which all these tasks were carried out: whether all were right."""
     done = carried_out(results)
-    first, second = ({r.spec.seed: r.success for r in done if r.spec.task == task} for task in PAIRED_TASKS)
-    return [first[seed] and second[seed] for seed in paired_seeds(done)]
+    right = {(r.spec.task, r.spec.seed): r.success for r in done}
+    return [all(right[task, seed] for task in tasks) for seed in set_seeds(done, tasks)]
 
 
 def latency(calls: Sequence[PredictCall]) -> dict[str, float | int | None]:

@@ -5,6 +5,7 @@
 | `tabletop`        | eight of our own        | 64 x 80 and 32 x 40 px                               |
 | `tabletop_ur5e`   | the same, a 6-joint arm | the same                                             |
 | `tabletop_so101`  | the same, a 5-joint arm | the same                                             |
+| `spatial`         | places and viewers      | the same                                             |
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
 | `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
@@ -38,11 +39,13 @@ from vla_sim.oracle import ExpertEnvironment
 from vla_sim.perturbations import AXES
 from vla_sim.perturbations import task_names as perturbed_task_names
 from vla_sim.perturbations.scores import perturbation_axes, perturbation_groups
-from vla_sim.scores import group_scores
+from vla_sim.scores import group_scores, pair_scores
 from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
+from vla_sim.tasks import SETS as TABLETOP_SETS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
-from vla_sim.tasks import all_instructions, match
+from vla_sim.tasks import all_instructions, grammar, match
+from vla_sim.tasks.grammar.sentences import read
 from vla_sim.tasks.task import BASE
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 
@@ -137,7 +140,10 @@ def _tabletop(name: str, bench: Bench) -> Suite:
         tuple(TABLETOP_TASKS),
         bench.embodiment,
         functools.partial(TabletopEnvironment, arm=bench.arm),
-        summarise=lambda results: {"groups": group_scores(results, TABLETOP_GROUPS)},
+        summarise=lambda results: {
+            "groups": group_scores(results, TABLETOP_GROUPS),
+            "pairs": pair_scores(results, TABLETOP_SETS),
+        },
         sentences=functools.partial(all_instructions, name),
         meaning=functools.partial(match, suite=name),
         scene_of=_tabletop_scene_of,
@@ -166,6 +172,27 @@ def _perturbation_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
     return {"groups": perturbation_groups(results), "axes": perturbation_axes(results)}
 
 
+def _grammar(name: str) -> Suite:
+    chosen = grammar.SUITES[name]
+    tasks = tuple(task.name for task in chosen.tasks)
+    scenes = {task.name: task.scene_of or task.name for task in chosen.tasks}
+    return Suite(
+        name,
+        tasks,
+        tasks,
+        PANDA.embodiment,
+        TabletopEnvironment,
+        summarise=lambda results: {
+            "groups": group_scores(results, chosen.groups),
+            "pairs": pair_scores(results, chosen.sets),
+        },
+        sentences=functools.partial(grammar.training_sentences, name),
+        meaning=lambda sentence: read(sentence) or sentence,
+        scene_of=lambda task: scenes[task],
+        conventions=_TABLETOP_CONVENTIONS,
+    )
+
+
 def _metaworld(name: str) -> Suite:
     body, tasks = metaworld_suite.BODIES[name], tuple(metaworld_suite.INSTRUCTIONS)
     make_environment = functools.partial(MetaWorldEnvironment, body, lazy_pictures=True)
@@ -191,8 +218,9 @@ def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
 _TABLETOP = [_tabletop(name, bench) for bench in BENCHES.values() for name in TABLETOP_SUITES]
 _PERTURBATION = [_perturbation("perturbation", tuple(AXES))]
 _PERTURBATION += [_perturbation(f"perturbation_{axis}", [axis]) for axis in AXES]
+_GRAMMAR = [_grammar(name) for name in grammar.SUITES]
 
-SUITES = {made.name: made for made in (*_TABLETOP, *_PERTURBATION)} | {
+SUITES = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION)} | {
     name: _metaworld(name) for name in metaworld_suite.BODIES
 }
 """By what `suite=` calls them."""

@@ -9,7 +9,9 @@ from vla.interfaces import EpisodeSpec
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.intervals import wilson_interval
-from vla_sim.scores import latency, paired_successes, scores, seam_jumps
+from vla_sim.scores import latency, pair_scores, scores, seam_jumps, set_successes
+
+STACKS = ("stack", "stack_swapped")
 
 
 def result(task: str, seed: int, *, success: bool = True, error: str | None = None) -> RolloutResult:
@@ -73,13 +75,13 @@ def test_a_pair_is_right_when_both_orders_of_the_words_are() -> None:
         result("stack_swapped", 2, success=False),
         result("stack_swapped", 1),
     ]
-    assert paired_successes(results) == [True, False, False]
-    assert scores(results)["pairs"]["stack+stack_swapped"]["n"] == 3
+    assert set_successes(results, STACKS) == [True, False, False]
+    assert pair_scores(results, [STACKS])["stack+stack_swapped"]["n"] == 3
 
 
 @pytest.mark.parametrize("tasks", [["stack"], ["stack_swapped"], ["reach", "stack"]])
 def test_there_are_no_pairs_without_both_tasks(tasks: list[str]) -> None:
-    assert "pairs" not in scores([result(task, 1) for task in tasks])
+    assert pair_scores([result(task, 1) for task in tasks], [STACKS]) == {}
 
 
 def test_latency_is_in_milliseconds_of_a_call() -> None:

@@ -20,7 +20,7 @@ def test_a_push_counts_on_the_table_and_at_rest(
     positions = {"red block": np.array([0.5, 0.0, height_m]), "blue pad": np.array([0.5, 0.0, 0.0])}
     world: Any = SimpleNamespace(position=positions.__getitem__, speed=lambda name: speed_m_s)
     # Unwrapped: the checks of types while testing would ask for a whole World.
-    for name in ("_is_there", "success"):
+    for name in ("is_there", "success"):
         function = getattr(push_to_pad, name)
         monkeypatch.setattr(push_to_pad, name, getattr(function, "__wrapped__", function))
     assert push_to_pad.success(world, ("red block", "blue pad")) is expected

@@ -32,6 +32,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "placing": (put_on_pad.TASK.name, put_in_bowl.TASK.name, stack.TASK.name, stack.SWAPPED_TASK.name),
 }
 """Tasks by what the hand does."""
+SETS: tuple[tuple[str, ...], ...] = ((stack.TASK.name, stack.SWAPPED_TASK.name),)
+"""Tasks in the same scene that are also scored together."""
 
 
 def all_instructions(suite: str = "tabletop") -> list[str]:

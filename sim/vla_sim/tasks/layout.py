@@ -56,13 +56,14 @@ def scatter(
         RuntimeError: if there is no room.
     """
     for _ in range(_MAX_TRIES):
-        things = _try_once(generator, wishes)
+        things = try_once(generator, wishes)
         if things is not None and accept(things):
             return (*things, *fixed)
     raise RuntimeError(f"found no room for {len(wishes)} things on the table")
 
 
-def _try_once(generator: np.random.Generator, wishes: Sequence[Wish]) -> list[Thing] | None:
+def try_once(generator: np.random.Generator, wishes: Sequence[Wish]) -> list[Thing] | None:
+    """Things that stand as wished; None if one of them found no room."""
     things: list[Thing] = []
     for wish in wishes:
         for _ in range(30):

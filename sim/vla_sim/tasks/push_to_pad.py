@@ -73,10 +73,11 @@ def _is_free(things: Sequence[Thing]) -> bool:
 
 def success(world: World, names: Names) -> bool:
     """The block's middle lies on the pad, at rest, on the table."""
-    return _is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S
+    return is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S
 
 
-def _is_there(world: World, names: Names) -> bool:
+def is_there(world: World, names: Names) -> bool:
+    """Whether the block's middle is over the pad, on the table."""
     block, pad = (world.position(name) for name in names)
     return bool(np.abs(block[:2] - pad[:2]).max() < PAD_SIZE_M / 2 - 0.003 and block[2] < 0.03)
 
@@ -108,7 +109,7 @@ STAGES = (
     reached(),
     Stage("contacted", lambda world, names, scene: world.is_touched(names[0])),
     moved(),
-    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+    Stage("placed", lambda world, names, scene: is_there(world, names)),
 )
 
 

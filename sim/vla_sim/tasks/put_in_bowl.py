@@ -54,10 +54,11 @@ def scene(generator: np.random.Generator, colours: Colours) -> Scene:
 
 def success(world: World, names: Names) -> bool:
     """Within the rim, at rest, let go."""
-    return _is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
+    return is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
 
 
-def _is_there(world: World, names: Names) -> bool:
+def is_there(world: World, names: Names) -> bool:
+    """Whether the block is within the rim."""
     block, bowl = (world.position(name) for name in names)
     return math.hypot(*(block[:2] - bowl[:2])) < BOWL_RADIUS_M and bool(block[2] < 0.045)
 
@@ -65,7 +66,7 @@ def _is_there(world: World, names: Names) -> bool:
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
     """Grasp, carry, let go above the bowl, leave."""
     place = world.position(names[1]) + motions.up(RELEASE_M)
-    return motions.bring(world, names[0], place, _is_there(world, names))
+    return motions.bring(world, names[0], place, is_there(world, names))
 
 
 def grounding(world: World, names: Names) -> Grounding:
@@ -77,7 +78,7 @@ STAGES = (
     reached(),
     GRASPED,
     moved(),
-    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+    Stage("placed", lambda world, names, scene: is_there(world, names)),
 )
 
 

@@ -43,10 +43,11 @@ def scene(generator: np.random.Generator, colours: Colours) -> Scene:
 
 def success(world: World, names: Names) -> bool:
     """On the pad, at rest, let go."""
-    return _is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
+    return is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
 
 
-def _is_there(world: World, names: Names) -> bool:
+def is_there(world: World, names: Names) -> bool:
+    """Whether the block's middle is over the pad, on the table."""
     block, pad = (world.position(name) for name in names)
     return bool(np.abs(block[:2] - pad[:2]).max() < PAD_SIZE_M / 2 - 0.003 and block[2] < 0.03)
 
@@ -54,7 +55,7 @@ def _is_there(world: World, names: Names) -> bool:
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
     """Grasp, carry, set down, let go, leave."""
     place = world.position(names[1]) + motions.up(BLOCK_SIZE_M / 2)
-    return motions.bring(world, names[0], place, _is_there(world, names))
+    return motions.bring(world, names[0], place, is_there(world, names))
 
 
 def grounding(world: World, names: Names) -> Grounding:
@@ -66,7 +67,7 @@ STAGES = (
     reached(),
     GRASPED,
     moved(),
-    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+    Stage("placed", lambda world, names, scene: is_there(world, names)),
 )
 
 

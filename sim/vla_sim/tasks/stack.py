@@ -50,10 +50,11 @@ def scene(generator: np.random.Generator, colours: Colours) -> Scene:
 
 def success(world: World, names: Names) -> bool:
     """One on the other, at rest, let go."""
-    return _is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
+    return is_there(world, names) and world.speed(names[0]) < MAX_SPEED_M_S and not world.is_touched(names[0])
 
 
-def _is_there(world: World, names: Names) -> bool:
+def is_there(world: World, names: Names) -> bool:
+    """Whether the first block is on the second."""
     gap = world.position(names[0]) - world.position(names[1])
     return math.hypot(gap[0], gap[1]) < BLOCK_SIZE_M / 2 and bool(abs(gap[2] - BLOCK_SIZE_M) < 0.006)
 
@@ -61,7 +62,7 @@ def _is_there(world: World, names: Names) -> bool:
 def expert(world: World, names: Names) -> Float32[np.ndarray, " action_dim"]:
     """Grasp, carry, set down, let go, leave."""
     place = world.position(names[1]) + motions.up(BLOCK_SIZE_M)
-    return motions.bring(world, names[0], place, _is_there(world, names))
+    return motions.bring(world, names[0], place, is_there(world, names))
 
 
 def grounding(world: World, names: Names) -> Grounding:
@@ -73,7 +74,7 @@ STAGES = (
     reached(),
     GRASPED,
     moved(),
-    Stage("placed", lambda world, names, scene: _is_there(world, names)),
+    Stage("placed", lambda world, names, scene: is_there(world, names)),
 )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -38,6 +39,56 @@ class Grounding:
     """Where it is to be brought; NaN where there is none."""
 
 
+@runtime_checkable
+class Undertaking(Protocol):
+    """What an episode is scored on, and who shows how. It reads the world alone and keeps no memory."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_steps(self) -> int:
+        """Control steps after which an episode is truncated."""
+        ...
+
+    @property
+    def judged_at_end(self) -> bool:
+        """Whether success is asked for when the time is over, and not before."""
+        ...
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What comes before success, in its order; for reports only."""
+        ...
+
+    @property
+    def success(self) -> Callable[[World, Names], bool]: ...
+
+    @property
+    def expert(self) -> Callable[[World, Names], Float32[np.ndarray, " action_dim"]]:
+        """What a skilled operator does in this state: one action within the embodiment's limits."""
+        ...
+
+    @property
+    def grounding(self) -> Callable[[World, Names], Grounding]: ...
+
+    def generator(self, seed: int, stream: int = 0) -> np.random.Generator:
+        """Randomness that depends on the scenes' task, the seed and the stream's number alone."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What is going on in an environment."""
+
+    task: Undertaking
+    names: Names
+    """The things that the scored task is about."""
+    scene: Scene
+    instruction: str
+    """What the policy is told."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """One task. Its functions read the world alone and keep no memory."""
@@ -67,6 +118,7 @@ class Task:
     """Whether the roles take the colours in the other order than the task whose scenes it shares."""
     vary: Callable[[Scene, Names, np.random.Generator], Scene] | None = None
     """What is done to the scene once it is drawn; nothing if None."""
+    judged_at_end: bool = False
 
     @property
     def base(self) -> str:
@@ -75,7 +127,7 @@ class Task:
 
     def generator(self, seed: int, stream: int = 0) -> np.random.Generator:
         """Randomness that depends on the scenes' task, the seed and the stream's number alone."""
-        return np.random.default_rng([zlib.crc32((self.scene_of or self.name).encode()), seed, stream])
+        return stream_of(self.scene_of or self.name, seed, stream)
 
     def draw(self, seed: int, colours: Colours | None = None) -> tuple[Scene, Colours]:
         """The scene of a seed and the colours that its instruction names; `colours` fixes them."""
@@ -112,6 +164,11 @@ class Task:
             if found:
                 return tuple(found.group(f"role{index}") for index in range(len(self.roles)))
         return None
+
+
+def stream_of(task: str, seed: int, stream: int) -> np.random.Generator:
+    """Randomness of a task's name, a seed and a stream's number."""
+    return np.random.default_rng([zlib.crc32(task.encode()), seed, stream])
 
 
 def _pattern(template: str) -> str:
