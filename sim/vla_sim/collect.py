@@ -37,6 +37,7 @@ from vla_sim.environment import TabletopEnvironment
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
 from vla_sim.launching.ray_tasks import ray_map
+from vla_sim.launching.slurm import SlurmConfig, check_slurm, overrides_of, run_jobs
 from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
@@ -84,9 +85,11 @@ class CollectConfig:
     workers: int | None = None
     """Processes; one for each core if null."""
     launcher: Launcher = Launcher.LOCAL
-    """Where they are: on this machine, or on Ray, whose machines all reach `out`."""
+    """Where they are: on this machine, on Ray, or in jobs of a SLURM queue; all machines reach `out`."""
     ray: RayConfig = dataclasses.field(default_factory=RayConfig)
     """Which Ray."""
+    slurm: SlurmConfig = dataclasses.field(default_factory=SlurmConfig)
+    """What of the queue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +124,35 @@ def collect(config: CollectConfig) -> int:
     units = _units(config)
     store = EpisodeStore.open_or_create(config.out, _embodiment(config), _metadata(config), config.image_codec)
     store.clean_staging()
-    missing = [unit for unit in units if not store.contains(unit.task, unit.seed, source(config.policy))]
+    missing = _missing(config, store, units)
     begin = time.monotonic()
+    if config.launcher is Launcher.SLURM:
+        return _in_jobs(config, store, units)
     done = list(_show(_run(config, missing), len(units) - len(missing), len(units)))
     _summarise(done, time.monotonic() - begin, config.out)
     if len(done) < len(missing):
         Console(stderr=True).print(f"{len(missing) - len(done)} episodes ended in errors and are not in the store")
         return 3
     return 0
+
+
+def _missing(config: CollectConfig, store: EpisodeStore, units: Sequence[Unit]) -> list[Unit]:
+    return [unit for unit in units if not store.contains(unit.task, unit.seed, source(config.policy))]
+
+
+def _in_jobs(config: CollectConfig, store: EpisodeStore, units: Sequence[Unit]) -> int:
+    """Collect in jobs of a queue, each some of the seeds; the exit status."""
+    check_slurm(config.slurm)
+    overrides = overrides_of(cli.resolved(config), without=("launcher", "slurm", "seed", "episodes"))
+    size = -(-config.episodes // config.slurm.jobs)
+    shares = [
+        [*overrides, f"seed={config.seed + begin}", f"episodes={min(size, config.episodes - begin)}"]
+        for begin in range(0, config.episodes, size)
+    ]
+    run_jobs("collect", shares, Path("slurm") if "://" in config.out else Path(f"{config.out}-slurm"), config.slurm)
+    left = _missing(config, store, units)
+    print(f"{len(units) - len(left)} of {len(units)} episodes are in {config.out}")
+    return 3 if left else 0
 
 
 def source(policy: str) -> str:

@@ -39,7 +39,8 @@ from vla_sim.evaluation_plan import (
 )
 from vla_sim.gym_suite.suite import with_mapping
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
-from vla_sim.launching.launcher import launched_pool
+from vla_sim.launching.launcher import Launcher, launched_pool
+from vla_sim.launching.slurm import overrides_of, run_jobs
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.resuming.carrying import carry_out, guard
@@ -77,6 +78,8 @@ def run(config: EvalConfig) -> int:
     """Evaluate, write the report, print the table; the exit status."""
     if config.shard is not None:
         return _run_shard(config, Shard.parse(config.shard))
+    if config.launcher is Launcher.SLURM:
+        config = _in_jobs(config)
     evaluation = evaluate(config, keep=True)
     write_report(config.out, evaluation.report, evaluation.films)
     print_table(evaluation.report, config.out)
@@ -203,6 +206,19 @@ def _run_shard(config: EvalConfig, shard: Shard) -> int:
     )
     print("when all shards are done, the same command without shard makes the report")
     return EXIT_EPISODE_ERRORS if errors else EXIT_OK
+
+
+def _in_jobs(config: EvalConfig) -> EvalConfig:
+    """Carry out all episodes in jobs of a queue; what is left to be done here, which is to make the report of them.
+
+    Raises:
+        ConfigError: if the configuration does not fit, or a job failed.
+    """
+    check_config(config)
+    overrides = overrides_of(cli.resolved(config), without=("launcher", "slurm", "shard"))
+    shares = [[*overrides, f"shard={number}/{config.slurm.jobs}"] for number in range(1, config.slurm.jobs + 1)]
+    run_jobs("eval", shares, config.out / "slurm", config.slurm)
+    return dataclasses.replace(config, resume=True)
 
 
 def _measure(

@@ -24,6 +24,7 @@ from vla_sim.contamination import require_other_seeds, require_unseen
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
+from vla_sim.launching.slurm import SlurmConfig, check_slurm
 from vla_sim.oracle import ScriptedPolicy
 from vla_sim.peeking import peeks
 from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
@@ -101,9 +102,11 @@ class EvalConfig:
     workers: int | None = None
     """Processes; one for each core if not given."""
     launcher: Launcher = Launcher.LOCAL
-    """Where they are: on this machine, or on Ray."""
+    """Where they are: on this machine, on Ray, or in the jobs of a SLURM queue."""
     ray: RayConfig = dataclasses.field(default_factory=RayConfig)
     """Which Ray."""
+    slurm: SlurmConfig = dataclasses.field(default_factory=SlurmConfig)
+    """What of the queue."""
     batch: int = 16
     """Episodes at once in each process."""
     videos: int = 1
@@ -158,9 +161,12 @@ def check_config(config: EvalConfig) -> list[Run]:
         Shard.parse(config.shard)
         if config.until is not None:
             raise ConfigError("a shard cannot know when all of them are sure enough: use shard or until, not both")
+    if config.launcher is Launcher.SLURM and config.until is not None:
+        raise ConfigError("jobs cannot know when all of them are sure enough: use launcher=slurm or until, not both")
     for folder in config.merge:
         if not journals_in(Path(folder)):
             raise ConfigError(f"merge={folder}: there are no outcomes ({JOURNAL} or those of shards)")
+    check_slurm(config.slurm)
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
     suite(config.suite).require()
     _check_out(config.out)
@@ -309,6 +315,7 @@ def config_hash(config: EvalConfig) -> str:
         "workers",
         "launcher",
         "ray",
+        "slurm",
         "batch",
         "videos",
         "failure_videos",

@@ -18,12 +18,14 @@ class Launcher(enum.Enum):
     """Processes of this machine."""
     RAY = "ray"
     """A Ray cluster, or a Ray of this machine's own."""
+    SLURM = "slurm"
+    """Jobs on a SLURM queue, each a share of the episodes."""
 
 
 def launched_pool(
     launcher: Launcher, make_runner: RunnerMaker, workers: int | None, most: int, ray: RayConfig
 ) -> contextlib.AbstractContextManager[Pool]:
-    """Workers that do jobs, until the context is left.
+    """Workers that do jobs, until the context is left; on a SLURM queue, those of one job.
 
     Args:
         make_runner: called once in each worker; importable by name, or a partial of what is.
@@ -33,6 +35,6 @@ def launched_pool(
     Raises:
         ConfigError: if Ray is wanted and is not there, or has no room.
     """
-    if launcher is Launcher.LOCAL:
-        return worker_pool(make_runner, min(workers or os.cpu_count() or 1, most))
-    return ray_pool(make_runner, None if workers is None else min(workers, most), ray)
+    if launcher is Launcher.RAY:
+        return ray_pool(make_runner, None if workers is None else min(workers, most), ray)
+    return worker_pool(make_runner, min(workers or os.cpu_count() or 1, most))
