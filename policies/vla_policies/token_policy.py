@@ -17,10 +17,13 @@ from torch import Tensor
 
 from vla.dead_reckoning import after
 from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
+from vla.decoding.token_model import EmbeddedPrefix
 from vla.embodiment import Embodiment
 from vla.interfaces import PADDING_ID, ActionChunk, Observation, check_observation
+from vla.tokens.bins import BinTokenizer
 from vla_policies.certainty import TokenEntropy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
+from vla_policies.decisions import ChunkTokens
 
 
 class TokenPolicy:
@@ -86,18 +89,56 @@ class TokenPolicy:
 
         Tokens that committed actions force count as the others do: the model had a distribution there too.
         """
+        chunks, rows = self._predict(observations, committed)
+        return chunks, [_entropy(row) for row in rows]
+
+    @property
+    def token_grid(self) -> tuple[str, ...] | None:
+        """See `vla_policies.decisions.DecidingPolicy`."""
+        fields = tuple(field.name for field in self.embodiment.action)
+        return fields if isinstance(self._checkpoint.action_tokenizer, BinTokenizer) else None
+
+    def predict_with_tokens(
+        self, observations: Sequence[Observation], committed: Sequence[np.ndarray | None] | None = None
+    ) -> tuple[list[ActionChunk], list[ChunkTokens]]:
+        """The chunks of `predict`, and the tokens of each."""
+        return self._predict(observations, committed)
+
+    def token_log_probability(
+        self,
+        observations: Sequence[Observation],
+        ids: Sequence[Int64[np.ndarray, " tokens"]],
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> Float32[np.ndarray, " observations"]:
+        """See `vla_policies.decisions.DecidingPolicy`."""
+        first = self._committed(committed, len(observations))
+        found: list[float] = []
+        for start in range(0, len(observations), self._batch_size):
+            batch = slice(start, start + self._batch_size)
+            prefix, forced = self._embed(observations[batch], first[batch])
+            told = self._padded(_padded_ids(ids[batch]))
+            sums = _to_numpy(self._decoder.score(prefix, told, forced).sum(1))
+            found += [total / len(own) for total, own in zip(sums, ids[batch], strict=False)]
+        return np.array(found, np.float32)
+
+    def _predict(
+        self, observations: Sequence[Observation], committed: Sequence[np.ndarray | None] | None
+    ) -> tuple[list[ActionChunk], list[ChunkTokens]]:
         for observation in observations:
             check_observation(observation, self.embodiment)
-        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
-        first = [nothing if actions is None else actions for actions in committed or [None] * len(observations)]
+        first = self._committed(committed, len(observations))
         chunks: list[ActionChunk] = []
-        entropies: list[TokenEntropy] = []
+        tokens: list[ChunkTokens] = []
         for start in range(0, len(observations), self._batch_size):
             batch = slice(start, start + self._batch_size)
             decoded = self.decode(observations[batch], first[batch])
             chunks += self._chunks(decoded, observations[batch], first[batch])
-            entropies += _entropies(decoded)[: len(observations[batch])]
-        return chunks, entropies
+            tokens += _tokens(decoded)[: len(observations[batch])]
+        return chunks, tokens
+
+    def _committed(self, committed: Sequence[np.ndarray | None] | None, count: int) -> list[np.ndarray]:
+        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
+        return [nothing if actions is None else actions for actions in committed or [None] * count]
 
     def decode(
         self,
@@ -109,6 +150,15 @@ class TokenPolicy:
         Args:
             committed: actions that each row begins with, where the tokens are such that they can.
         """
+        return self._decoder.decode(*self._embed(observations, committed))
+
+    @torch.no_grad()
+    def _embed(
+        self,
+        observations: Sequence[Observation],
+        committed: Sequence[Float32[np.ndarray, "_ action_dim"]] | None,
+    ) -> tuple[EmbeddedPrefix, Int64[Tensor, "batch tokens"] | None]:
+        """What the decoder reads of a batch: the prefix, and the tokens that are forced."""
         forced = None if committed is None else self._forced(committed)
         padded = [*observations, *[observations[0]] * (self._batch_size - len(observations))]
         images = {camera.name: self._images(padded, camera.name) for camera in self.embodiment.cameras}
@@ -117,14 +167,13 @@ class TokenPolicy:
             for row, actions in enumerate(committed):
                 state[row] = after(state[row], actions, self.embodiment)
         text, is_padding = zip(*(self._encode(observation.instruction) for observation in padded), strict=True)
-        with torch.no_grad():
-            prefix = self._model.backbone.embed(
-                {name: torch.from_numpy(image).to(self._device) for name, image in images.items()},
-                torch.from_numpy(np.concatenate(text)).to(self._device),
-                torch.from_numpy(np.concatenate(is_padding)).to(self._device),
-                torch.from_numpy(self._normalizer.normalise(state)).to(self._device),
-            )
-            return self._decoder.decode(prefix, None if forced is None else self._padded(forced))
+        prefix = self._model.backbone.embed(
+            {name: torch.from_numpy(image).to(self._device) for name, image in images.items()},
+            torch.from_numpy(np.concatenate(text)).to(self._device),
+            torch.from_numpy(np.concatenate(is_padding)).to(self._device),
+            torch.from_numpy(self._normalizer.normalise(state)).to(self._device),
+        )
+        return prefix, None if forced is None else self._padded(forced)
 
     def _chunks(
         self,
@@ -167,12 +216,28 @@ class TokenPolicy:
         return np.stack([observation.images[camera] for observation in observations])
 
 
-def _entropies(decoded: Decoded) -> list[TokenEntropy]:
-    """Of every row's tokens; behind the end of a row the entropy is 0."""
-    entropy = _to_numpy(decoded.entropy)  # (batch, tokens)
-    counts = np.maximum(_to_numpy(decoded.lengths), 1)
-    means = entropy.sum(1) / counts
-    return [TokenEntropy(float(mean), float(row.max(initial=0.0))) for mean, row in zip(means, entropy, strict=True)]
+def _tokens(decoded: Decoded) -> list[ChunkTokens]:
+    """Of every row, up to its end."""
+    ids, entropy = _to_numpy(decoded.ids), _to_numpy(decoded.entropy)
+    probability = np.exp(_to_numpy(decoded.log_probability))
+    lengths = _to_numpy(decoded.lengths)
+    return [
+        ChunkTokens(ids[row, :length], probability[row, :length], entropy[row, :length])
+        for row, length in enumerate(lengths)
+    ]
+
+
+def _padded_ids(ids: Sequence[Int64[np.ndarray, " tokens"]]) -> Int64[np.ndarray, "rows tokens"]:
+    padded = np.full((len(ids), max(len(row) for row in ids)), PADDING_ID, np.int64)
+    for row, own in zip(padded, ids, strict=True):
+        row[: len(own)] = own
+    return padded
+
+
+def _entropy(tokens: ChunkTokens) -> TokenEntropy:
+    return TokenEntropy(
+        float(tokens.entropy.sum()) / max(1, len(tokens.entropy)), float(tokens.entropy.max(initial=0.0))
+    )
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

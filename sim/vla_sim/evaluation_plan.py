@@ -21,6 +21,7 @@ from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.seen_scenes import SeenScenes
 from vla_sim.check import check_at_start
 from vla_sim.contamination import require_other_seeds, require_unseen
+from vla_sim.explaining import ExplainConfig, check_explain
 from vla_sim.filming import FilmConfig, check_film
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 SCRIPTED, SHUFFLED = "scripted", "shuffled"
 FIRST_UNSEEN_SEED = 1_000_000
 """Demonstrations are collected at seeds below."""
+FILMING = ("videos", "failure_videos", "film", "expert_videos", "film_as_in", "explain")
+"""What is filmed, and how; no outcome depends on it."""
 PEEK_EPISODES = 3
 """So many are begun to see whether a policy acts on more than it is shown."""
 
@@ -115,6 +118,12 @@ class EvalConfig:
     """At most so many failures, from all tasks in turn."""
     film: FilmConfig = dataclasses.field(default_factory=FilmConfig)
     """How videos look."""
+    expert_videos: int = 4
+    """Of filmed failures, at most so many with the expert's film at the same seed beside."""
+    film_as_in: Path | None = None
+    """Folder of another report: what it filmed is filmed here too, so that `vla compare` can show both."""
+    explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
+    """Maps of what the policy looks at."""
     resume: bool = True
     """Whether to go on from the outcomes that an evaluation which was ended left in `out`."""
     shard: str | None = None
@@ -149,6 +158,7 @@ def check_config(config: EvalConfig) -> list[Run]:
         "workers": 1,
         "videos": 0,
         "failure_videos": 0,
+        "expert_videos": 0,
         "seed": 0,
     }
     for name, lowest in least.items():
@@ -168,6 +178,9 @@ def check_config(config: EvalConfig) -> list[Run]:
             raise ConfigError(f"merge={folder}: there are no outcomes ({JOURNAL} or those of shards)")
     check_slurm(config.slurm)
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
+    check_explain(config.explain)
+    if config.explain.episodes and config.policy == SCRIPTED:
+        raise ConfigError("the scripted policy looks at no images: leave explain.episodes at 0")
     suite(config.suite).require()
     _check_out(config.out)
     runs = planned_runs(config)
@@ -307,21 +320,8 @@ def make_policy(
 def config_hash(config: EvalConfig) -> str:
     """Of all that can change an outcome: where, and how fast, is left out."""
     tree = cli.resolved(config)
-    for name in (
-        "out",
-        "resume",
-        "shard",
-        "merge",
-        "workers",
-        "launcher",
-        "ray",
-        "slurm",
-        "batch",
-        "videos",
-        "failure_videos",
-        "film",
-        "train_data",
-    ):
+    where = ("out", "resume", "shard", "merge", "workers", "launcher", "ray", "slurm", "batch")
+    for name in (*where, "train_data", *FILMING):
         del tree[name]
     return cli.config_hash(tree)
 

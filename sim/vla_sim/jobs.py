@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,8 +15,11 @@ from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transi
 from vla_policies.certainty import CertainPolicy, Certainties, TokenEntropy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
+from vla_policies.decisions import Decisions
 from vla_sim.attribution import Progress, Watch
+from vla_sim.explaining import ExplainConfig, explained
 from vla_sim.filming import Film, FilmConfig
+from vla_sim.traces import trace
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,9 @@ class Job:
     policy: str
     execution: ExecutionConfig
     film: FilmConfig | None = None
+    """With films come traces of what was decided."""
+    explain: ExplainConfig | None = None
+    """Maps of what the policy looked at, for filmed episodes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Outcome:
     """How sure the policy was of its tokens, if it can tell."""
     timed_out: bool | None = None
     """Whether it ran out of steps; `None` if it was not carried out to its end."""
+    trace: dict[str, Any] | None = None
+    """What was decided, of an episode that is filmed; see `vla_sim.traces`."""
 
 
 def lost_outcome(index: int, spec: EpisodeSpec, reason: str) -> Outcome:
@@ -126,15 +134,18 @@ class JobRunner:
                 camera.shoot(slot)
 
         policy = self._policy(job.policy)
-        certainties = Certainties(policy) if isinstance(policy, CertainPolicy) else None
+        certainties = Certainties(policy) if camera is None and isinstance(policy, CertainPolicy) else None
+        tracer = None if camera is None else _Tracer(policy, job, self._make_policy)
+        acting = policy if tracer is None else tracer.decisions
         events = RolloutEvents(on_reset, on_step, on_predict=calls.append)
         taken = _remembering(specs, indices)
-        for result in rollout(certainties or policy, self._environments, taken, job.execution, events=events):
+        for result in rollout(certainties or acting, self._environments, taken, job.execution, events=events):
             film = None if camera is None else camera.finish(result.slot)
             entropy = None if certainties is None else certainties.finish(result.slot)
+            decided = None if tracer is None else tracer.finish(result)
             late = timed_out.pop(result.slot, None)
             is_late = late if result.error is None else None
-            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy, is_late)
+            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy, is_late, decided)
         yield from calls[_WARM_UP_CALLS:]
 
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:
@@ -156,6 +167,24 @@ class JobRunner:
         except Exception as error:
             # The episodes have met it too, and tell it in the report.
             _log.warning("no latency: %s", error)
+
+
+class _Tracer:
+    """The decisions of the episodes that are filmed and, if they are to be explained, what they hang on."""
+
+    def __init__(self, policy: Policy, job: Job, make_policy: PolicyMaker) -> None:
+        self._job = job
+        self._explain = job.explain
+        self.decisions = Decisions(policy, 0 if job.explain is None else job.explain.steps)
+        # Asking it again and again must not touch the episodes that go on.
+        self._asked = None if job.explain is None else make_policy(job.policy, None)
+
+    def finish(self, result: RolloutResult) -> dict[str, Any]:
+        found = self.decisions.finish(result.slot)
+        tree = trace(result, found, self.decisions.embodiment, self.decisions.token_grid)
+        if self._explain is not None and self._asked is not None:
+            tree["frames"] = explained(self._asked, found, result.spec.seed, self._explain)
+        return tree
 
 
 class _Camera:

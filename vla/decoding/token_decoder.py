@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vla.decoding.choosing import Choice as Choice
@@ -23,6 +23,7 @@ from vla.decoding.jacobi import JacobiLoop
 from vla.decoding.loops import Loop, SlotsLoop, StepwiseLoop
 from vla.decoding.opening import Leading as Leading
 from vla.decoding.opening import Request
+from vla.decoding.scoring import score
 from vla.decoding.tape import Decoded as Decoded
 from vla.decoding.token_model import EmbeddedPrefix, TokenModel, VlaTokens
 from vla.interfaces import Grammar
@@ -117,6 +118,25 @@ class TokenDecoder:
             with torch.no_grad():
                 self._loops[key] = self._loop(prefix)
         return self._loops[key].run(Request(prefix, known, draws, guess, leading))
+
+    def score(
+        self,
+        prefix: EmbeddedPrefix,
+        ids: Int64[Tensor, "batch tokens"],
+        forced: Int64[Tensor, "batch forced"] | None = None,
+    ) -> Float[Tensor, "batch tokens"]:
+        """How likely the decoder would have been to write given tokens: log-probabilities, 0 behind a row's end.
+
+        Args:
+            ids: padded with -1.
+            forced: as in `decode`; the first of the ids.
+
+        Raises:
+            ActionError: if the grammar does not allow the ids.
+        """
+        told = self._table.check_forced(ids, len(ids))
+        known = self._table.check_forced(forced, len(ids))
+        return score(self._model, self._table, self._chooser, prefix, told, known)
 
     def _loop(self, prefix: EmbeddedPrefix) -> Loop:
         parts = (self._model, self._table, self._chooser, self._execution, prefix)
