@@ -67,7 +67,8 @@ class DecidingPolicy(Policy, Protocol):
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> Float32[np.ndarray, " observations"]:
         """For each observation, the mean log-probability (nats) of tokens that are given: how likely the policy would
-        have been to decide on them."""
+        have been to decide on them.
+        """
         ...
 
 

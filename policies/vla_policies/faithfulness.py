@@ -114,11 +114,15 @@ def verdict(score: float, low: float | None, largest: float) -> str:
         largest: the largest change of any frame.
     """
     if largest < LEAST_CHANGE:
-        return "Greying all pictures changes nothing that this policy does: it does not look, and there is nothing to see."
+        return (
+            "Greying all pictures changes nothing that this policy does: it ignores them, and there is nothing to see."
+        )
     if low is None:
         return f"Fewer than {FEWEST} frames were looked at: too few to tell whether the maps can be believed."
     if low <= 0:
         return "The maps do no better than patches in random order: do not believe them."
     if score < 0.2:
         return "The maps do better than patches in random order, but not by much: read them with care."
-    return "The maps point at what matters: greying what they mark changes the decision far sooner than random patches do."
+    return (
+        "The maps point at what matters: greying what they mark changes the decision far sooner than random patches do."
+    )

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla.interfaces import Observation, Policy
-from vla_policies.decisions import Decision, DecidingPolicy
+from vla_policies.decisions import DecidingPolicy, Decision
 
 GREY = 127
 """Of 0 to 255: what a patch that is greyed out shows."""
@@ -100,9 +100,7 @@ def change_of(policy: Policy, decision: Decision, seed: int) -> Change:
     return change
 
 
-def occlusion_map(
-    change: Change, observation: Observation, chosen: Sequence[Patch]
-) -> Float64[np.ndarray, " patches"]:
+def occlusion_map(change: Change, observation: Observation, chosen: Sequence[Patch]) -> Float64[np.ndarray, " patches"]:
     """The change for each patch, greyed out alone."""
     return change([greyed(observation, [patch]) for patch in chosen])
 
@@ -119,7 +117,8 @@ def by_camera(values: Sequence[float], chosen: Sequence[Patch]) -> Mapping[str, 
 
 
 def _token_change(policy: Policy, decision: Decision, seed: int) -> Change:
-    assert isinstance(policy, DecidingPolicy) and decision.tokens is not None
+    assert isinstance(policy, DecidingPolicy)
+    assert decision.tokens is not None
     assert decision.observation is not None
     ids, committed = decision.tokens.ids, decision.committed
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vla.errors import ConfigError, DataError
+from vla_sim.filming import FILMING
 from vla_sim.intervals import share
 from vla_sim.paired_tests import Pairs, bootstrap_difference, mcnemar
 

@@ -38,6 +38,7 @@ from vla_sim.evaluation_plan import (
     make_policy,
 )
 from vla_sim.gym_suite.suite import with_mapping
+from vla_sim.filmed import Filmed, film_again, filmed_elsewhere
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
 from vla_sim.launching.launcher import Launcher, launched_pool
 from vla_sim.launching.slurm import overrides_of, run_jobs
@@ -62,6 +63,8 @@ class Evaluation:
     """The content of report.json."""
     films: dict[str, bytes]
     """MP4s by file name."""
+    traces: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """What was decided in filmed episodes, by file name."""
 
     @property
     def exit_status(self) -> int:
@@ -81,7 +84,7 @@ def run(config: EvalConfig) -> int:
     if config.launcher is Launcher.SLURM:
         config = _in_jobs(config)
     evaluation = evaluate(config, keep=True)
-    write_report(config.out, evaluation.report, evaluation.films)
+    write_report(config.out, evaluation.report, evaluation.films, evaluation.traces)
     print_table(evaluation.report, config.out)
     return evaluation.exit_status
 
@@ -115,7 +118,7 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         single_calls = [
             c for c in pool.run(LatencyJob(config.policy), main_run.specs[:1]) if isinstance(c, PredictCall)
         ]
-        again = _film(config, main_run, results, pool, progress)
+        filmed = _film(config, main_run, results, pool, progress)
         workers = pool.workers
     scored = scores(results)
     report = {
@@ -134,10 +137,11 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         "seams": seam_jumps(results, chosen.embodiment),
         "latency_ms": latency(single_calls),
         "latency_batched_ms": latency(calls),
-        "videos": [_video(outcome.result) for outcome in again if outcome.film is not None],
+        "videos": filmed.videos,
+        "explained": filmed.explained,
         "repeated": {
-            "n": len(again),
-            "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in again),
+            "n": len(filmed.outcomes),
+            "same": sum(is_same(outcome.result, results[outcome.index]) for outcome in filmed.outcomes),
         },
         "workers": workers,
         "seconds": {
@@ -152,7 +156,7 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         "execution": cli.resolved(config.execution),
         "config": cli.resolved(config),
     }
-    return Evaluation(report, {file_name(o.result): o.film for o in again if o.film is not None})
+    return Evaluation(report, filmed.films, filmed.traces)
 
 
 # --------------------------------------------------------------------------- doing it
@@ -256,18 +260,11 @@ def _carry_out(
     return _in_order(messages), calls
 
 
-def _film(
-    config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: Pool, progress: Progress
-) -> list[Outcome]:
-    """Some episodes once more, filmed; outcomes in the order of the main run, with its indices."""
-    indices = worth_filming(results, config.videos, config.failure_videos)
-    if not indices:
-        return []
-    again = dataclasses.replace(run, name="videos", specs=tuple(run.specs[index] for index in indices))
-    messages = count_outcomes(
-        pool.run(Job(run.policy, run.execution, config.film), again.specs), again.name, len(again.specs), progress
-    )
-    return [dataclasses.replace(outcome, index=indices[outcome.index]) for outcome in _in_order(messages)]
+def _film(config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: Pool, progress: Progress) -> Filmed:
+    """Some episodes once more, filmed."""
+    chosen = set(worth_filming(results, config.videos, config.failure_videos))
+    indices = sorted(chosen | filmed_elsewhere(config.film_as_in, results))
+    return film_again(config, run, results, indices, pool, progress)
 
 
 def worth_filming(results: Sequence[RolloutResult], each: int, failures: int) -> list[int]:
@@ -290,20 +287,6 @@ def worth_filming(results: Sequence[RolloutResult], each: int, failures: int) ->
 def is_same(one: RolloutResult, other: RolloutResult) -> bool:
     """Whether an episode that was run again went as before."""
     return (one.success, one.steps, one.error) == (other.success, other.steps, other.error)
-
-
-def file_name(result: RolloutResult) -> str:
-    """Of the video of an episode."""
-    return f"{result.spec.task}-{result.spec.seed}.mp4"
-
-
-def _video(result: RolloutResult) -> dict[str, Any]:
-    return {
-        "task": result.spec.task,
-        "seed": result.spec.seed,
-        "success": result.success,
-        "file": f"videos/{file_name(result)}",
-    }
 
 
 def _in_order(messages: Iterable[object]) -> list[Outcome]:

@@ -20,9 +20,10 @@ from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.seen_scenes import SeenScenes
 from vla_sim.check import check_at_start
+from vla_sim.comparison import read_report
 from vla_sim.contamination import require_other_seeds, require_unseen
 from vla_sim.explaining import ExplainConfig, check_explain
-from vla_sim.filming import FilmConfig, check_film
+from vla_sim.filming import FILMING, FilmConfig, check_film
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
 from vla_sim.launching.slurm import SlurmConfig, check_slurm
@@ -37,8 +38,6 @@ _log = logging.getLogger(__name__)
 SCRIPTED, SHUFFLED = "scripted", "shuffled"
 FIRST_UNSEEN_SEED = 1_000_000
 """Demonstrations are collected at seeds below."""
-FILMING = ("videos", "failure_videos", "film", "expert_videos", "film_as_in", "explain")
-"""What is filmed, and how; no outcome depends on it."""
 PEEK_EPISODES = 3
 """So many are begun to see whether a policy acts on more than it is shown."""
 
@@ -179,6 +178,8 @@ def check_config(config: EvalConfig) -> list[Run]:
     check_slurm(config.slurm)
     check_film(config.film, MAX_HEIGHT, MAX_WIDTH)
     check_explain(config.explain)
+    if config.film_as_in is not None:
+        read_report(config.film_as_in)
     if config.explain.episodes and config.policy == SCRIPTED:
         raise ConfigError("the scripted policy looks at no images: leave explain.episodes at 0")
     suite(config.suite).require()

@@ -1,6 +1,6 @@
 """Maps of what a policy looked at in an episode, each with how far it can be believed.
 
-    decisions with their observations ─► a few, evenly spread ─► occlusion map, deletion and insertion ─► trees for JSON
+decisions with their observations ─► a few, evenly spread ─► occlusion map, deletion and insertion ─► trees for JSON
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def check_explain(config: ExplainConfig) -> None:
             raise ConfigError(f"explain.{name} is from {low} to {high}, got {getattr(config, name)}")
 
 
-def explained(
-    policy: Policy, decisions: Sequence[Decision], seed: int, config: ExplainConfig
-) -> list[dict[str, Any]]:
+def explained(policy: Policy, decisions: Sequence[Decision], seed: int, config: ExplainConfig) -> list[dict[str, Any]]:
     """For some decisions of an episode: `step`, `measure`, `pictures`, `maps` by camera, the three curves and `score`.
 
     Args:

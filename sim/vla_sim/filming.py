@@ -11,6 +11,8 @@ from jaxtyping import UInt8
 
 from vla.errors import ConfigError
 
+FILMING = ("videos", "failure_videos", "film", "expert_videos", "film_as_in", "explain")
+"""Options of an evaluation that say what is filmed, and how; no outcome depends on them."""
 _HOLD_S = 0.6
 """How long the last frame stands, so that the end can be seen."""
 
@@ -48,12 +50,17 @@ def check_film(config: FilmConfig, max_height: int, max_width: int) -> None:
         raise ConfigError(f"film.quality is from 0 to 51, got {config.quality}")
 
 
+def frames_per_second(config: FilmConfig, control_hz: float) -> int:
+    """Of a video, of which every frame is one control step."""
+    return max(1, round(config.speed * control_hz))
+
+
 class Film:
     """One video in the making; frames are encoded as they come, none is kept."""
 
     def __init__(self, config: FilmConfig, control_hz: float) -> None:
         """Begin a video without frames; one frame is one control step."""
-        self._frames_per_second = max(1, round(config.speed * control_hz))
+        self._frames_per_second = frames_per_second(config, control_hz)
         self._buffer = io.BytesIO()
         self._container = av.open(self._buffer, "w", format="mp4")
         options = {"preset": "veryfast", "crf": str(config.quality), "threads": "1"}

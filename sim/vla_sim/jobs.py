@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transition
 from vla_policies.certainty import CertainPolicy, Certainties, TokenEntropy
 from vla_policies.chunking import ExecutionConfig
-from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
 from vla_policies.decisions import Decisions
+from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
 from vla_sim.attribution import Progress, Watch
 from vla_sim.explaining import ExplainConfig, explained
 from vla_sim.filming import Film, FilmConfig

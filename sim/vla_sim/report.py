@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from vla.files import write_atomically
+from vla_sim.decision_panel import decision_panel
 from vla_sim.episode_list import SORTS, listed
+from vla_sim.filming import FilmConfig, frames_per_second
 from vla_sim.pages import Inlining, page_environment
 from vla_sim.tally import told_errors
 from vla_sim.taxonomy import FLAG_MEANING, OUTCOMES, filter_link, stage_meaning, stage_names, taxonomy
@@ -39,27 +42,41 @@ MAX_ROWS = 60
 _DETAILS = ("versions", "hashes", "hardware", "render", "config")
 
 
-def write_report(out: Path, report: Mapping[str, Any], films: Mapping[str, bytes]) -> None:
-    """Write report.json, report.html and videos/ into a folder, each file whole or not at all, the JSON last.
+def write_report(
+    out: Path,
+    report: Mapping[str, Any],
+    films: Mapping[str, bytes],
+    traces: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> None:
+    """Write report.json, report.html, videos/ and traces/ into a folder, each file whole or not at all, the JSON last.
 
-    Videos of an older report in the same folder go with it.
+    Videos and traces of an older report in the same folder go with it.
     """
-    page = report_page(report, films)
-    (out / "videos").mkdir(parents=True, exist_ok=True)
-    stale = _listed_videos(out)
-    for name, film in films.items():
-        write_atomically(out / "videos" / name, film)
+    page = report_page(report, films, traces)
+    files = {f"videos/{name}": film for name, film in films.items()} | {
+        f"traces/{name}": (json.dumps(trace, allow_nan=False) + "\n").encode() for name, trace in traces.items()
+    }
+    stale = _listed_files(out)
+    for folder in ("videos", *(["traces"] if traces else [])):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        write_atomically(out / path, content)
     write_atomically(out / "report.html", page)
     write_atomically(out / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    for name in stale - films.keys():
-        (out / "videos" / name).unlink(missing_ok=True)
+    for path in stale - files.keys():
+        (out / path).unlink(missing_ok=True)
 
 
-def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
+def report_page(
+    report: Mapping[str, Any],
+    films: Mapping[str, bytes],
+    traces: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> str:
     """One HTML page that needs no other file: style, chart and videos are inside.
 
     Args:
         films: MP4s by file name, as `report["videos"]` lists them.
+        traces: what was decided in some of them, by file name; see `vla_sim.traces`.
     """
     environment = page_environment(percent=_percent)
     environment.globals.update(milliseconds=_milliseconds, filter_link=filter_link, stage_meaning=stage_meaning)
@@ -83,7 +100,8 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
         flag_meaning=FLAG_MEANING,
         sorts=SORTS,
         rows=rows,
-        films=_films(report, rows, films, inlining),
+        films=_films(report, rows, films, traces, inlining),
+        explained=report.get("explained"),
         num_beside=inlining.num_beside,
         told_errors=told_errors(report["overall"]),
         details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
@@ -91,20 +109,35 @@ def report_page(report: Mapping[str, Any], films: Mapping[str, bytes]) -> str:
 
 
 def _films(
-    report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], films: Mapping[str, bytes], inlining: Inlining
+    report: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    films: Mapping[str, bytes],
+    traces: Mapping[str, Mapping[str, Any]],
+    inlining: Inlining,
 ) -> list[dict[str, Any]]:
-    """The episodes that were filmed, failures first, with their videos."""
+    """The episodes that were filmed, failures first, with their videos and what was decided in them."""
     by_key = {(row["task"], row["seed"]): row for row in rows}
-    videos = sorted(report["videos"], key=lambda video: video["success"])
+
+    def source(path: str | None) -> str | None:
+        return None if path is None else inlining.source(films[Path(path).name], path)
+
+    def panel(path: str | None) -> str | None:
+        trace = None if path is None else traces.get(Path(path).name)
+        return None if trace is None else decision_panel(trace, _frames_per_second(report, trace))
+
     return [
         {
             **by_key[video["task"], video["seed"]],
-            "source": inlining.source(films[Path(video["file"]).name], video["file"]),
-            "beside": None,
-            "decisions": None,
+            "source": source(video["file"]),
+            "beside": source(video.get("expert")),
+            "decisions": panel(video.get("trace")),
         }
-        for video in videos
+        for video in sorted(report["videos"], key=lambda video: video["success"])
     ]
+
+
+def _frames_per_second(report: Mapping[str, Any], trace: Mapping[str, Any]) -> int:
+    return frames_per_second(FilmConfig(speed=report["config"]["film"]["speed"]), trace["control_hz"])
 
 
 def worst_first(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -188,10 +221,16 @@ def _milliseconds(duration: float | None) -> str:
     return "-" if duration is None else f"{duration:.3g} ms"
 
 
-def _listed_videos(out: Path) -> set[str]:
-    """The videos that an older report in this folder names."""
+def _listed_files(out: Path) -> set[str]:
+    """The videos and traces that an older report in this folder names; nothing outside of their folders."""
     try:
         older = json.loads((out / "report.json").read_bytes())
-        return {Path(video["file"]).name for video in older["videos"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = [
+            f"{folder}/{Path(video[name]).name}"
+            for video in older["videos"]
+            for folder, name in (("videos", "file"), ("videos", "expert"), ("traces", "trace"))
+            if video.get(name)
+        ]
+        return set(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()

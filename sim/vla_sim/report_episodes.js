@@ -104,7 +104,9 @@ if (typeof document !== "undefined") {
     fill(chosen);
     show(chosen);
     if (writeHash(chosen)) document.getElementById("episodes").scrollIntoView({ block: "start" });
-    if (chosen.episode && !isFirst) document.getElementById(`film-${chosen.episode}`)?.focus();
+    const film = chosen.episode ? document.getElementById(`film-${chosen.episode}`) : null;
+    if (film?.querySelector(".decisions")) film.querySelector(".decisions").open = true;
+    if (!isFirst) film?.focus();
   };
 
   form.hidden = false;

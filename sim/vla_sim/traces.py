@@ -1,7 +1,7 @@
 """What a policy decided in a filmed episode, as a tree for JSON: tokens, how sure it was of each, and what was done.
 
-    Decisions ─► chunks: step, actions, ids, p, entropy ─┐
-    RolloutResult ─► actions, seams ─────────────────────┴─► traces/TASK-SEED.json, and the report's plots
+Decisions ─► chunks: step, actions, ids, p, entropy ─┐
+RolloutResult ─► actions, seams ─────────────────────┴─► traces/TASK-SEED.json, and the report's plots
 """
 
 from __future__ import annotations

@@ -46,9 +46,7 @@ def test_decisions_are_kept_by_slot_until_its_reset(policy: TokenPolicy) -> None
     assert kept.finish(5) == []
 
 
-def test_the_tokens_are_those_that_the_chunk_was_made_of(
-    policy: TokenPolicy, small_checkpoint: Checkpoint
-) -> None:
+def test_the_tokens_are_those_that_the_chunk_was_made_of(policy: TokenPolicy, small_checkpoint: Checkpoint) -> None:
     chunks, tokens = policy.predict_with_tokens(OBSERVATIONS)
     for chunk, own in zip(chunks, tokens, strict=True):
         decoded = small_checkpoint.action_tokenizer.decode([int(index) for index in own.ids])

@@ -159,7 +159,7 @@ def test_stopping_certainty_and_contamination_are_told(report: dict[str, Any]) -
     report["stopped"] = {"until": 0.05, "half_width": 0.048, "looks": 3, "episodes": 30}
     judged = {"auroc": 0.71, "low": 0.6, "high": 0.8, "within_tasks": 0.6}
     report["calibration"] = {"failures": 3, "successes": 1, "mean_entropy": judged, "highest_entropy": judged}
-    report["contamination"] = {"scenes": 4, "stores": {"data/a": 7, "data/b": 5}, "hashed": 12}
+    report["contamination"] = {"scenes": 4, "stores": {"data/a": 7, "data/b": 5}, "hashed": 12, "seen": 0}
     text = Page(report_page(report, FILMS)).text
     assert "stop at a half-width of 5.0 %, looked at 3 times, and ended with 30 episodes of each task at 4.8 %" in text
     assert "with an AUROC of 0.71 (0.60 to 0.80), from 3 failures" in text
