@@ -37,9 +37,9 @@ from vla_sim.evaluation_plan import (
     config_hash,
     make_policy,
 )
-from vla_sim.gym_suite.suite import with_mapping
 from vla_sim.filmed import Filmed, film_again, filmed_elsewhere
-from vla_sim.jobs import Job, JobRunner, LatencyJob, Outcome
+from vla_sim.gym_suite.suite import with_mapping
+from vla_sim.jobs import JobRunner, LatencyJob, Outcome
 from vla_sim.launching.launcher import Launcher, launched_pool
 from vla_sim.launching.slurm import overrides_of, run_jobs
 from vla_sim.progress import count_outcomes, evaluation_progress
