@@ -1,6 +1,7 @@
 """From a policy's name on a command line to the policy.
 
 random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY | ws://HOST:PORT
+| lerobot:FOLDER
 
 `blind` and `frozen` alone are those of the shipped policy.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vla_policies.remote import RemotePolicy
 
 PRETRAINED = "pretrained"
+LEROBOT = "lerobot"
 ABLATIONS = ("blind", "frozen", "shuffled")
 """Another policy, from which one thing is taken away; `shuffled` is made by who knows the suite's sentences."""
 POLICY_NAMES = (
@@ -36,6 +38,7 @@ POLICY_NAMES = (
     "frozen:CHECKPOINT_DIR",
     "replay:STORE",
     "ws://HOST:PORT",
+    "lerobot:FOLDER",
     "CHECKPOINT_DIR",
 )
 
@@ -70,6 +73,8 @@ def load_policy(
             return _load_replay(argument, embodiment)
         case "ws" | "wss":
             return load_remote(name, embodiment)
+        case "lerobot":
+            return _load_lerobot(argument, embodiment)
     return _load_checkpoint(checkpoint_folder(name, also_known), embodiment, batch_size)
 
 
@@ -102,7 +107,12 @@ def load_remote(url: str, embodiment: Embodiment, *, reply_s: float | None = Non
 
 def is_checkpoint(name: str) -> bool:
     """Whether a policy of this name is a trained one as it is: `pretrained` or a folder."""
-    return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay", "ws", "wss")
+    return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay", "ws", "wss", LEROBOT)
+
+
+def is_trained(name: str) -> bool:
+    """Whether a policy of this name learned what it does: a checkpoint, or a policy of LeRobot's."""
+    return is_checkpoint(name) or name.startswith(f"{LEROBOT}:")
 
 
 def checkpoint_hash(name: str) -> str | None:
@@ -110,6 +120,10 @@ def checkpoint_hash(name: str) -> str | None:
     kind, _, argument = name.partition(":")
     if kind in ABLATIONS:
         return checkpoint_hash(argument or PRETRAINED)
+    if kind == LEROBOT:
+        from vla_policies.interchange.lerobot_folder import folder_hash
+
+        return folder_hash(Path(argument))
     if not is_checkpoint(name):
         return None
     from vla_policies import checkpoint
@@ -159,6 +173,15 @@ def _load_checkpoint(folder: Path, embodiment: Embodiment, batch_size: int | Non
         embodiment, policy.embodiment, expected_name="the environment", got_name=f"checkpoint {folder}"
     )
     return policy
+
+
+def _load_lerobot(folder: str, embodiment: Embodiment) -> Policy:
+    if not folder:
+        raise ConfigError("expected lerobot:FOLDER, got 'lerobot' without a folder")
+    # Loads torch and LeRobot.
+    from vla_policies.interchange.lerobot_policy import LeRobotPolicy
+
+    return LeRobotPolicy.from_folder(Path(folder), embodiment)
 
 
 def _load_replay(store: str, embodiment: Embodiment) -> Policy:

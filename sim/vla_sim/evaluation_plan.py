@@ -73,8 +73,8 @@ class EvalConfig:
     """
 
     policy: str = "pretrained"
-    """pretrained, a checkpoint folder, scripted, random, zero, replay:STORE, or blind:, frozen: or shuffled: before
-    another policy."""
+    """pretrained, a checkpoint folder, lerobot:FOLDER, scripted, random, zero, replay:STORE, or blind:, frozen: or
+    shuffled: before another policy."""
     suite: str = "tabletop"
     """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures; gym:ENV_ID for an
     environment that others wrote."""
@@ -334,7 +334,7 @@ def checkpoint_hash(policy: str) -> str | None:
 
 def _default_controls(config: EvalConfig) -> list[Control]:
     is_plain = config.templates is TemplateSet.TRAINING and config.instruction is InstructionKind.OWN
-    is_trained = config.policy != SCRIPTED and loading.is_checkpoint(config.policy)
+    is_trained = config.policy != SCRIPTED and loading.is_trained(config.policy)
     known = [control for control in Control if control is not Control.ORACLE or suite(config.suite).has_expert]
     return known if is_trained and is_plain else []
 
