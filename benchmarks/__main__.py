@@ -16,6 +16,7 @@ from vla.errors import VlaError, unknown
 BENCHMARKS = {
     "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
+    "evaluation": "benchmarks.evaluation",
     "kills": "benchmarks.kills",
     "loading": "benchmarks.loading",
     "mixture": "benchmarks.mixture",
@@ -27,7 +28,17 @@ BENCHMARKS = {
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
-NOT_COMPARISONS = ("corruption", "kills", "loading", "mixture", "recording", "serving", "tokens", "totality")
+NOT_COMPARISONS = (
+    "corruption",
+    "evaluation",
+    "kills",
+    "loading",
+    "mixture",
+    "recording",
+    "serving",
+    "tokens",
+    "totality",
+)
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"
 
