@@ -20,7 +20,11 @@ CODE_FROM_FILES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marsha
 """Modules that run what a file says."""
 
 
-def sources(root: Path, folders: tuple[str, ...] = (*PACKAGES, "benchmarks", "examples")) -> Iterator[Path]:
+PLUG_INS = ("policies/lerobot_plugin/lerobot_policy_vla",)
+"""Distributions of their own, not in the wheel."""
+
+
+def sources(root: Path, folders: tuple[str, ...] = (*PACKAGES, *PLUG_INS, "benchmarks", "examples")) -> Iterator[Path]:
     for folder in folders:
         yield from (root / folder).rglob("*.py")
 

@@ -62,11 +62,11 @@ class NumbersFeature:
         """Their vectors for ours, whose last axis is `fields`: float32 (*rows, len(self.fields))."""
         names = [field.name for field in fields]
         chosen = ours[..., [names.index(name) for name in self.fields]]
-        return (chosen - np.float32(self.offsets)) / np.float32(self.units)
+        return (chosen - np.array(self.offsets, np.float32)) / np.array(self.units, np.float32)
 
     def to_ours(self, theirs: Float32[np.ndarray, "*rows numbers"], fields: tuple[Field, ...]) -> np.ndarray:
         """Our vectors for theirs: float32 (*rows, len(fields))."""
-        converted = theirs * np.float32(self.units) + np.float32(self.offsets)
+        converted = theirs * np.array(self.units, np.float32) + np.array(self.offsets, np.float32)
         return np.ascontiguousarray(converted[..., [self.fields.index(field.name) for field in fields]])
 
 
