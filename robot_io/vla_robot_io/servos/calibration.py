@@ -99,8 +99,14 @@ class Calibration:
 
     def ticks(self, model: ServoModel, positions: Float64[np.ndarray, " joints"]) -> Int64[np.ndarray, " joints"]:
         """The nearest ticks to these positions (rad) that the joints may go to."""
-        nearest = np.rint(positions * self._directions / model.rad_per_tick).astype(np.int64) + self._zeros
-        return np.clip(nearest, [joint.low for joint in self.joints], [joint.high for joint in self.joints])
+        low, high = [joint.low for joint in self.joints], [joint.high for joint in self.joints]
+        return np.clip(self.nearest_ticks(model, positions), low, high)
+
+    def nearest_ticks(
+        self, model: ServoModel, positions: Float64[np.ndarray, " joints"]
+    ) -> Int64[np.ndarray, " joints"]:
+        """The nearest ticks to these positions (rad), wherever they are."""
+        return np.rint(positions * self._directions / model.rad_per_tick).astype(np.int64) + self._zeros
 
     def opening(self, ticks: int) -> float:
         """Of the gripper, m; a little beyond its ends where the servo is."""

@@ -186,6 +186,9 @@ class Dynamixel:
         return received[4], received[7 : end - 2].replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd"), end
 
 
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (Feetech(), Dynamixel())}
+"""By the names that `ServoModel.dialect` calls them."""
+
 MAX_LENGTH = 1024
 """A length beyond this is a broken header, not a packet that is worth waiting for."""
 

@@ -89,6 +89,8 @@ class ServoModel:
     """Of the register `present_velocity`."""
     volts_per_unit: float
     registers: Mapping[str, Register]
+    dialect: str
+    """What they speak: `feetech` or `dynamixel`."""
     watchdog_unit_s: float | None = None
     """Of the register `bus_watchdog`; None if it has none, and only another process can stop it."""
 
@@ -153,11 +155,11 @@ _X = {
 
 
 def _x_model(name: str, number: int) -> ServoModel:
-    return ServoModel(name, number, 4096, 0.229 * math.tau / 60, 0.1, _X, watchdog_unit_s=0.02)
+    return ServoModel(name, number, 4096, 0.229 * math.tau / 60, 0.1, _X, "dynamixel", watchdog_unit_s=0.02)
 
 
 MODELS: dict[str, ServoModel] = {
-    "sts3215": ServoModel("sts3215", 777, 4096, math.tau / 4096, 0.1, _STS),
+    "sts3215": ServoModel("sts3215", 777, 4096, math.tau / 4096, 0.1, _STS, "feetech"),
     "xl330_m077": _x_model("xl330_m077", 1190),
     "xl330_m288": _x_model("xl330_m288", 1200),
     "xl430_w250": _x_model("xl430_w250", 1060),

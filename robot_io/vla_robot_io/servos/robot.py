@@ -1,0 +1,134 @@
+"""The robot of driver `servos`: an arm on a bus with cameras, or the same arm emulated, with another one behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+from vla.embodiment import Embodiment
+from vla.errors import ConfigError, unknown
+from vla.interfaces import Clock, Robot
+from vla.kinematics import ArmKinematics
+from vla_robot_io.opencv_camera import OpenCvCamera
+from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of, speeds_of
+from vla_robot_io.servos.bus import SerialWire, ServoBus
+from vla_robot_io.servos.calibration import Calibration
+from vla_robot_io.servos.emulator import EmulatedServos, LoopbackWire, ServoFaults
+from vla_robot_io.servos.packets import DIALECTS
+from vla_robot_io.servos.registers import MODELS, ServoModel
+from vla_robot_io.servos.servo_arm import ServoArm, ServoArmConfig
+
+RATE_HZ = 50.0
+"""Commands a second."""
+
+
+def make_robot(
+    clock: Clock,
+    *,
+    instruction: str,
+    seed: int,
+    model: str = "sts3215",
+    port: str = "",
+    baud: int = 1_000_000,
+    calibration: str = "",
+    embodiment: str = "",
+    cameras: dict[str, Any] | None = None,
+    max_speed_rad_s: list[float] | None = None,
+    arm: str = "so101",
+    behind: str = "virtual",
+    task: str | None = None,
+    rate_hz: float = RATE_HZ,
+) -> Robot:
+    """An arm of servos.
+
+    Args:
+        clock: that the control loop goes by.
+        instruction: what the policy will be told; for what is emulated also what the scene is made for.
+        seed: of the scene of what is emulated.
+        model: of the servos, a key of `MODELS`.
+        port: serial port; empty to emulate the bus.
+        baud: of the port.
+        calibration: the file that `vla robot calibrate` wrote; needed with a port.
+        embodiment: a JSON file of the embodiment, or a checkpoint's folder, whose embodiment it is; needed with a port.
+        cameras: device of each of the embodiment's cameras: a number, a path or a video file; needed with a port.
+        max_speed_rad_s: of each joint; that of the model of the arm if not given.
+        arm: whose kinematics it has, one of `vla.kinematics.ARMS`.
+        behind: the robot, by its entry point, that emulated servos move.
+        task: whose scene to set up behind emulated servos, where the words alone do not tell.
+        rate_hz: commands a second.
+
+    Raises:
+        ConfigError: naming what is unknown or missing.
+        OSError: if the port cannot be opened.
+    """
+    if model not in MODELS:
+        raise unknown("model of servos", model, MODELS)
+    if not port:
+        scene = {"instruction": instruction, "seed": seed, "arm": arm, "task": task}
+        return emulated_robot(clock, MODELS[model], behind, rate_hz=rate_hz, scene=scene)
+    needed = {"calibration": calibration, "embodiment": embodiment, "cameras": cameras}
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise ConfigError(f"an arm at {port} needs options {', '.join(missing)}")
+    body, kinematics = _read_embodiment(Path(embodiment)), ArmKinematics(arm)
+    dialect = DIALECTS[MODELS[model].dialect]
+    speeds = tuple(max_speed_rad_s or kinematics.max_speed.tolist())
+    config = ServoArmConfig(f"{arm} at {port}", speeds, rate_hz)
+    eyes = _open_cameras(body, cameras or {}, clock)
+    bus = ServoBus(SerialWire(port, baud), dialect)
+    servos = ServoArm(bus, MODELS[model], Calibration.load(Path(calibration)), config, clock)
+    return Robot(servos, eyes, body, kinematics)
+
+
+def emulated_robot(
+    clock: Clock,
+    model: ServoModel,
+    behind: str,
+    *,
+    rate_hz: float = RATE_HZ,
+    scene: dict[str, Any],
+    faults: ServoFaults | None = None,
+) -> Robot:
+    """Another robot whose arm is moved by emulated servos: packets, ticks, registers and all.
+
+    Args:
+        behind: its entry point in the group `vla.robots`.
+        scene: what that is to be made with.
+        faults: of the bus.
+
+    Raises:
+        ConfigError: if there is no such entry point.
+    """
+    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
+    if behind not in entries:
+        raise unknown("robot behind the servos", behind, entries)
+    robot: Robot = entries[behind].load()(clock, rate_hz=rate_hz, **scene)
+    spec = robot.arm.spec
+    calibration = calibration_of(spec, model)
+    plant = ArmPlant(robot.arm, model, calibration)
+    dialect = DIALECTS[model.dialect]
+    servos = EmulatedServos(model, dialect, calibration.ids, clock, plant, faults)
+    config = ServoArmConfig(f"emulated {spec.name}", speeds_of(spec), rate_hz)
+    arm = ServoArm(ServoBus(LoopbackWire(servos), dialect), model, calibration, config, clock)
+    return dataclasses.replace(robot, arm=arm)
+
+
+def _read_embodiment(path: Path) -> Embodiment:
+    file = path / "checkpoint.json" if path.is_dir() else path
+    try:
+        tree = json.loads(file.read_bytes())
+        return Embodiment.from_json(tree.get("embodiment", tree))
+    except OSError as error:
+        raise ConfigError(f"embodiment={path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} holds no embodiment: {error}") from error
+
+
+def _open_cameras(body: Embodiment, devices: dict[str, Any], clock: Clock) -> tuple[OpenCvCamera, ...]:
+    names = [camera.name for camera in body.cameras]
+    if sorted(devices) != sorted(names):
+        raise ConfigError(f"cameras of {body.name} are {', '.join(names)}; got {', '.join(devices)}")
+    return tuple(OpenCvCamera(spec, devices[spec.name], clock) for spec in body.cameras)
