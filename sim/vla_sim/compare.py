@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from omegaconf import MISSING
 from rich import box
 from rich.console import Console
@@ -19,6 +17,8 @@ from vla import cli
 from vla.errors import ConfigError
 from vla.files import write_atomically
 from vla_sim.comparison import better, compare, errors_could_change, read_report
+from vla_sim.pages import Inlining, page_environment
+from vla_sim.side_by_side import KINDS, NO_FILMS, SideBySide, for_page, side_by_side
 
 TEMPLATE = "compare_template.html"
 
@@ -53,26 +53,37 @@ def run(config: CompareConfig) -> int:
     """
     if config.out is not None and config.out.exists() and not config.out.is_dir():
         raise ConfigError(f"out={config.out} is a file: name the folder to write into")
-    tree = compare(read_report(config.a), read_report(config.b), only_shared=config.only_shared)
+    a, b = read_report(config.a), read_report(config.b)
+    tree = compare(a, b, only_shared=config.only_shared)
+    films = side_by_side((config.a, a), (config.b, b))
+    tree["films"] = [pair.to_json() for pair in films.pairs]
     tree["config"] = cli.resolved(config)
     print_table(tree)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(config.out / "compare.html", comparison_page(tree))
+        write_atomically(config.out / "compare.html", comparison_page(tree, films, config.out))
         write_atomically(config.out / "compare.json", json.dumps(tree, indent=1, allow_nan=False) + "\n")
         print(f"comparison: {config.out / 'compare.html'}")
     return 0
 
 
-def comparison_page(tree: Mapping[str, Any]) -> str:
-    """One HTML page that needs no other file."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters.update(percent=_percent, points=_points, p=_p, words=lambda name: name.replace("_", " "))
-    template = environment.from_string((resources.files("vla_sim") / TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+def comparison_page(tree: Mapping[str, Any], films: SideBySide = NO_FILMS, out: Path = Path()) -> str:
+    """One HTML page that needs no other file, unless its films are too large for one.
+
+    Args:
+        films: of both policies in the same scenes.
+        out: the page's folder.
+    """
+    environment = page_environment(percent=_percent, points=_points, p=_p)
+    inlining = Inlining()
+    return environment.get_template(TEMPLATE).render(
         tree=tree,
         verdict=verdict(tree),
         told_errors=told_errors(tree),
+        kinds=KINDS,
+        films=films,
+        pairs=for_page(films, inlining, out),
+        num_beside=inlining.num_beside,
         details=json.dumps({name: tree[name] for name in ("a", "b")}, indent=2),
     )
 
