@@ -165,8 +165,9 @@ class Embodiment:
         )
 
     def differences(self, other: Embodiment) -> list[str]:
-        """What separates two embodiments, one line a leaf: `action[2].high: 0.05 against 0.04`."""
-        return _differences("", self.to_json(), other.to_json())
+        """What separates two embodiments, the name first, one line a leaf: `action[2].high: 0.05 against 0.04`."""
+        lines = _differences("", self.to_json(), other.to_json())
+        return sorted(lines, key=lambda line: not line.startswith("name: "))
 
 
 def require_same_embodiment(expected: Embodiment, got: Embodiment, *, expected_name: str, got_name: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
 
 from vla.interfaces import Arm, Camera, Clock, Robot
+from vla.kinematics import ARMS
 from vla.testing import check_arm, check_camera
 from vla_robot_io.fake_arm import FakeArm
 from vla_robot_io.fake_camera import FakeCamera
@@ -14,15 +16,18 @@ from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.virtual_arm import make_robot
 
 
-def virtual_robot(clock: Clock) -> Robot:
-    return make_robot(clock, instruction="reach the red block", seed=0)
+def virtual_robot(clock: Clock, arm: str = "panda") -> Robot:
+    return make_robot(clock, instruction="reach the red block", seed=0, arm=arm)
 
 
-def virtual_arm(clock: Clock) -> Arm:
-    return virtual_robot(clock).arm
+def virtual_arm(clock: Clock, arm: str) -> Arm:
+    return virtual_robot(clock, arm).arm
 
 
-@pytest.mark.parametrize("make_arm", [FakeArm, virtual_arm], ids=["fake", "virtual"])
+VIRTUAL = [functools.partial(virtual_arm, arm=name) for name in ARMS]
+
+
+@pytest.mark.parametrize("make_arm", [FakeArm, *VIRTUAL], ids=["fake", *ARMS])
 def test_an_arm_keeps_its_contract(make_arm: Callable[[Clock], Arm]) -> None:
     check_arm(make_arm)
 
