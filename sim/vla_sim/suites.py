@@ -3,8 +3,8 @@
 | suite             | tasks                   | pictures                                             |
 |-------------------|-------------------------|------------------------------------------------------|
 | `tabletop`        | eight of our own        | 64 x 80 and 32 x 40 px                               |
-| `tabletop_ur5e`   | the same, a 6-joint arm | the same                                             |
-| `tabletop_so101`  | the same, a 5-joint arm | the same                                             |
+| `tabletop_ur5e`   | the same, a 6-joint arm | the same; `_ur5e` and `_so101` after any suite of    |
+| `tabletop_so101`  | the same, a 5-joint arm | the table's give it to that arm                      |
 | `spatial`         | places and viewers      | the same                                             |
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
@@ -106,6 +106,9 @@ def suite(name: str) -> Suite:
     """
     if name in SUITES:
         return SUITES[name]
+    base, _, arm = name.rpartition("_")
+    if arm in BENCHES and arm != PANDA.arm and base in _AT_THE_TABLE:
+        return _at_bench(_AT_THE_TABLE[base], BENCHES[arm])
     if name.startswith(PREFIX) or name in named_mappings():
         return _mapped(name)
     raise unknown("suite", name, [*SUITES, *named_mappings()])
@@ -132,14 +135,23 @@ def _mapped(name: str) -> Suite:
     )
 
 
-def _tabletop(name: str, bench: Bench) -> Suite:
-    """A suite at the table, at an arm's bench; all but the Panda's bear the arm's name."""
+def _at_bench(chosen: Suite, bench: Bench) -> Suite:
+    """A suite of the Panda's table, given to another arm at its own bench."""
+    return dataclasses.replace(
+        chosen,
+        name=f"{chosen.name}_{bench.arm}",
+        embodiment=bench.embodiment,
+        make_environment=functools.partial(TabletopEnvironment, arm=bench.arm),
+    )
+
+
+def _tabletop(name: str) -> Suite:
     return Suite(
-        name if bench is PANDA else f"{name}_{bench.arm}",
+        name,
         TABLETOP_SUITES[name],
         tuple(TABLETOP_TASKS),
-        bench.embodiment,
-        functools.partial(TabletopEnvironment, arm=bench.arm),
+        PANDA.embodiment,
+        TabletopEnvironment,
         summarise=lambda results: {
             "groups": group_scores(results, TABLETOP_GROUPS),
             "pairs": pair_scores(results, TABLETOP_SETS),
@@ -158,7 +170,7 @@ def _tabletop_scene_of(task: str) -> str:
 
 def _perturbation(name: str, axes: Sequence[str]) -> Suite:
     """The tabletop's tasks as they are, and perturbed along some axes."""
-    tabletop = _tabletop("tabletop", PANDA)
+    tabletop = _tabletop("tabletop")
     return dataclasses.replace(
         tabletop,
         name=name,
@@ -215,12 +227,17 @@ def _metaworld_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
     return {"groups": metaworld_groups(results), "averages": metaworld_averages(results)}
 
 
-_TABLETOP = [_tabletop(name, bench) for bench in BENCHES.values() for name in TABLETOP_SUITES]
+_TABLETOP = [_tabletop(name) for name in TABLETOP_SUITES]
 _PERTURBATION = [_perturbation("perturbation", tuple(AXES))]
 _PERTURBATION += [_perturbation(f"perturbation_{axis}", [axis]) for axis in AXES]
 _GRAMMAR = [_grammar(name) for name in grammar.SUITES]
 
-SUITES = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION)} | {
-    name: _metaworld(name) for name in metaworld_suite.BODIES
-}
+_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION)}
+_OTHER_ARMS = [_at_bench(made, bench) for made in _TABLETOP for bench in BENCHES.values() if bench is not PANDA]
+
+SUITES = (
+    _AT_THE_TABLE
+    | {made.name: made for made in _OTHER_ARMS}
+    | {name: _metaworld(name) for name in metaworld_suite.BODIES}
+)
 """By what `suite=` calls them."""

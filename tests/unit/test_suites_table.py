@@ -7,6 +7,7 @@ import pytest
 from vla.errors import ConfigError
 from vla_sim.evaluation_plan import chosen_tasks
 from vla_sim.suites import SUITES, Suite, suite
+from vla_sim.worlds.benches import BENCHES
 
 
 @pytest.mark.parametrize("chosen", SUITES.values(), ids=SUITES.keys())
@@ -35,3 +36,18 @@ def test_tasks_come_in_the_order_of_the_suite() -> None:
 def test_what_does_not_exist_is_refused_by_name(name: str, tasks: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen_tasks(name, tasks)
+
+
+@pytest.mark.parametrize("arm", ["ur5e", "so101"])
+@pytest.mark.parametrize("name", ["tabletop", "spatial", "perturbation_light"])
+def test_every_suite_at_the_table_can_be_given_to_another_arm(name: str, arm: str) -> None:
+    given = suite(f"{name}_{arm}")
+    assert given.name == f"{name}_{arm}"
+    assert given.tasks == suite(name).tasks
+    assert given.embodiment == given.make_environment().embodiment == BENCHES[arm].embodiment
+
+
+@pytest.mark.parametrize("name", ["metaworld_ur5e", "tabletop_panda", "tabletop_ur10"])
+def test_what_is_not_at_the_table_or_no_other_arm_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown suite '{name}'"):
+        suite(name)
