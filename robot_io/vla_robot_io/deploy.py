@@ -33,6 +33,7 @@ from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
+from vla_robot_io.keeping import KeepConfig, Keeper, episode_recorder, source_of
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import LiveRun, Task
 from vla_robot_io.reasons import NOT_SAFETY_RATED
@@ -83,6 +84,8 @@ class DeployConfig:
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
     """Write video.mp4."""
+    keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
+    """Whether the run becomes an episode of a store."""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What else the robot's driver wants to know: `options={task: reach}`."""
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
@@ -134,9 +137,12 @@ def _run(
     environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
+    source = source_of(config.policy or config.server)
+    episode = episode_recorder(config.keep, robot, instruction=config.instruction, seed=config.seed, source=source)
     recorder = RunRecorder(config.out, header, frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
-    run = LiveRun(environment, policy, recorder, task, config.execution, console)
+    keeper = None if episode is None else Keeper(episode, config.keep)
+    run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper)
     return run.run(header)
 
 

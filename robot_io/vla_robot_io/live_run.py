@@ -19,11 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vla.embodiment import Embodiment
+from vla.errors import VlaError
 from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy, Transition
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import RolloutEvents, RolloutResult, rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.interrupts import interruptible, uninterrupted
+from vla_robot_io.keeping import Keeper
 from vla_robot_io.recording import RunRecorder
 
 WARM_UP_PREDICTIONS = 3
@@ -51,7 +53,9 @@ class LiveRun:
         task: Task,
         execution: ExecutionConfig,
         console: Console,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._environment = environment
         self._policy = RecordedPolicy(policy, recorder)
         self._recorder = recorder
@@ -93,7 +97,7 @@ class LiveRun:
         with _progress(self._console) as progress:
             line = progress.add_task("", total=self._task.seconds, mode="", reply="")
             events = RolloutEvents(
-                on_reset=lambda _, __, observation: self._recorder.film(observation.images),
+                on_reset=lambda _, __, observation: self._on_reset(observation),
                 on_step=lambda _, __, transition: self._on_step(transition, progress, line),
             )
             environments = [self._environment]
@@ -109,8 +113,15 @@ class LiveRun:
             self._policy.warm_up(observation)
         self._warm_up_s = time.monotonic() - begin
 
+    def _on_reset(self, observation: Observation) -> None:
+        self._recorder.film(observation.images)
+        if self._keeper is not None:
+            self._keeper.begin(observation)
+
     def _on_step(self, transition: Transition, progress: Progress, line: TaskID) -> None:
         self._recorder.film(transition.observation.images)
+        if self._keeper is not None:
+            self._keeper.step(transition)
         done_s = len(self._reports) * self._environment.embodiment.control_dt_s
         reply = f"policy {1e3 * self._policy.latencies_s[-1]:.0f} ms" if self._policy.latencies_s else ""
         progress.update(line, completed=done_s, mode=self._environment.mode.value, reply=reply)
@@ -131,8 +142,21 @@ class LiveRun:
                 self._environment.close()
             finally:
                 whole = {**summary, **self._figures(result)}
+                whole["kept"] = self._keep(whole["success"])
                 self._recorder.finish(whole)
                 self._console.print(_in_one_line(whole))
+
+    def _keep(self, success: bool | None) -> dict[str, Any] | None:
+        """What became of the run's episode; that it could not be written does not keep the files from being closed."""
+        if self._keeper is None:
+            return None
+        try:
+            kept = self._keeper.finish(success)
+        except VlaError as error:
+            kept = {"episode": None, "error": str(error)}
+        told = kept.get("error") or ("discarded" if kept["episode"] is None else f"kept as {kept['episode']}")
+        self._console.print(f"episode: {told}", markup=False, soft_wrap=True)
+        return kept
 
     def _figures(self, result: RolloutResult | None) -> dict[str, Any]:
         reports = self._reports

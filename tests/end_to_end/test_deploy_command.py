@@ -154,7 +154,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 def test_no_robot_is_moved_that_was_not_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["deploy", "policy=zero", REACH, f"out={tmp_path / 'run'}"]) == 2
-    assert "needs robot=... (choices: custom, virtual)" in capsys.readouterr().err
+    assert "needs robot=... (choices: custom, " in capsys.readouterr().err
 
 
 def test_an_arm_of_ones_own_needs_its_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
