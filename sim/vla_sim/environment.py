@@ -10,6 +10,7 @@ from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
 from vla_sim.known_tasks import task_named
 from vla_sim.tasks import Task
 from vla_sim.tasks.grammar import GRAMMAR_TASKS
+from vla_sim.tasks.order import Order
 from vla_sim.tasks.stages import moves_another
 from vla_sim.tasks.task import Attempt as Attempt
 from vla_sim.tasks.task import Colours
@@ -38,6 +39,7 @@ class TabletopEnvironment:
         """The same world in the lengths of the table that tasks speak of: what their functions are given."""
         self._attempt: Attempt | None = None
         self._num_steps = 0
+        self._order = Order()
 
     @property
     def embodiment(self) -> Embodiment:
@@ -62,19 +64,38 @@ class TabletopEnvironment:
         Raises:
             ConfigError: if there is no such task.
         """
-        self._attempt = begin(spec)
-        self._num_steps = 0
-        self.table.reset(self._attempt.scene)
+        self.begin(spec)
         return self.observe()
 
+    def begin(self, spec: EpisodeSpec) -> None:
+        """Begin an episode, and look at nothing; see `reset`."""
+        self._attempt = begin(spec)
+        self._num_steps = 0
+        self._order = Order()
+        self.table.reset(self._attempt.scene)
+
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
-        attempt = self.attempt
+        applied = self.act(action)
+        is_lost, is_late, success = self.judge()
+        return Transition(self.observe(), applied, success or is_lost, is_late, success)
+
+    def act(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
+        """Act for one control step, and look at nothing; gives back what was really applied."""
+        task, names = self.attempt.task, self.attempt.names
         applied = self.world.step(action)
         self._num_steps += 1
-        is_late = self._num_steps >= attempt.task.max_steps
-        is_judged = is_late or not attempt.task.judged_at_end
-        success = is_judged and attempt.task.success(self.table, attempt.names)
-        return Transition(self.observe(), applied, success, is_late and not success, success)
+        self._order = self._order.after([step.holds(self.table, names) for step in task.steps])
+        return applied
+
+    def judge(self) -> tuple[bool, bool, bool]:
+        """Whether the attempt is beyond recovery, whether its time is over, and whether it is a success."""
+        task, names = self.attempt.task, self.attempt.names
+        is_lost = task.is_lost is not None and task.is_lost(self.table, names)
+        is_late = self._num_steps >= task.max_steps
+        is_in_order = self._order.completed == len(task.steps)
+        is_judged = (is_late or not task.judged_at_end) and is_in_order and not is_lost
+        success = is_judged and task.success(self.table, names)
+        return is_lost, is_late and not success and not is_lost, success
 
     def observe(self) -> Observation:
         """What the policy sees now."""
@@ -99,6 +120,8 @@ class TabletopEnvironment:
     def stages(self) -> dict[str, bool]:
         """The stages before the scored task's success, in order: whether each holds now. For reports only."""
         attempt = self.attempt
+        if attempt.task.steps:
+            return self._order.stages(len(attempt.task.steps))
         return {stage.name: stage.holds(self.table, attempt.names, attempt.scene) for stage in attempt.task.stages}
 
     def moves_another(self) -> bool:
@@ -113,11 +136,12 @@ class TabletopEnvironment:
         """Not told: a world refuses a control rate that its physics does not divide when it is made."""
 
     def save(self) -> Float64[np.ndarray, " numbers"]:
-        return np.append(self.world.save(), self._num_steps)
+        return np.array([*self.world.save(), self._num_steps, *self._order.to_numbers()])
 
     def restore(self, state: Float64[np.ndarray, " numbers"]) -> None:
-        self.world.restore(state[:-1])
-        self._num_steps = int(state[-1])
+        self.world.restore(state[:-3])
+        self._num_steps = int(state[-3])
+        self._order = Order.from_numbers(state[-2:])
 
     def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
         """The scene camera's view, larger: for people."""

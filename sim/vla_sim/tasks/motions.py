@@ -64,7 +64,7 @@ def approach(
     return np.array([*sideways, up, turn, gripper], np.float32)
 
 
-def grasp(world: World, block: str) -> Float32[np.ndarray, " action_dim"]:
+def grasp(world: World, block: str, clearance_m: float = CLEARANCE_M) -> Float32[np.ndarray, " action_dim"]:
     """The step towards having the fingers closed around a block that is not held."""
     goal = grasp_point(world, block)
     if is_around(world, block):
@@ -72,27 +72,33 @@ def grasp(world: World, block: str) -> Float32[np.ndarray, " action_dim"]:
     if world.opening_m() < NARROW_M:
         # Open above the block, not on top of it.
         goal = goal + up(0.03 + BLOCK_SIZE_M / 2)
-    return approach(world, goal, OPEN, square_yaw(world, block))
+    return approach(world, goal, OPEN, square_yaw(world, block), clearance_m)
 
 
-def carry(world: World, block: str, place: Float64[np.ndarray, " xyz"]) -> Float32[np.ndarray, " action_dim"]:
+def carry(
+    world: World, block: str, place: Float64[np.ndarray, " xyz"], clearance_m: float = CLEARANCE_M
+) -> Float32[np.ndarray, " action_dim"]:
     """The step that brings a held block, its middle, to a place and lets it go there."""
     position = world.position(block)
     gap = place - position
     if math.hypot(gap[0], gap[1]) < TOLERANCE_M and abs(gap[2]) < TOLERANCE_M:
         return move(world, world.commanded()[:3], OPEN)
-    return approach(world, world.commanded()[:3] + gap, CLOSED)
+    return approach(world, world.commanded()[:3] + gap, CLOSED, clearance_m=clearance_m)
 
 
 def bring(
-    world: World, block: str, place: Float64[np.ndarray, " xyz"], is_there: bool
+    world: World,
+    block: str,
+    place: Float64[np.ndarray, " xyz"],
+    is_there: bool,
+    clearance_m: float = CLEARANCE_M,
 ) -> Float32[np.ndarray, " action_dim"]:
     """The step of taking a block to a place, its middle; once it is there and let go, of leaving upwards."""
     if is_held(world, block):
-        return carry(world, block, place)
+        return carry(world, block, place, clearance_m)
     if is_there:
         return move(world, world.commanded()[:3] + up(MAX_STEP_M), OPEN)
-    return grasp(world, block)
+    return grasp(world, block, clearance_m)
 
 
 def grasp_point(world: World, block: str) -> Float64[np.ndarray, " xyz"]:

@@ -60,7 +60,7 @@ def has_moved(world: World, block: str, scene: Scene) -> bool:
     """Whether a block has left the place it began at, seen from above or by height."""
     thing = next(thing for thing in scene.things if thing.name == block)
     x, y, z = world.position(block)
-    return math.hypot(x - thing.x, y - thing.y) > MOVED_M or bool(z > MOVED_M + BLOCK_SIZE_M / 2)
+    return math.hypot(x - thing.x, y - thing.y) > MOVED_M or bool(z - thing.z > MOVED_M + BLOCK_SIZE_M / 2)
 
 
 def moves_another(world: World, names: Names, scene: Scene) -> bool:

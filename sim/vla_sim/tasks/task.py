@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from vla.interfaces import TemplateSet
+from vla_sim.tasks.order import Step
 from vla_sim.tasks.stages import Stage
 from vla_sim.worlds.scene import COLOURS, Kind, Scene
 from vla_sim.worlds.world import World
@@ -59,6 +60,16 @@ class Undertaking(Protocol):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What comes before success, in its order; for reports only."""
+        ...
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What has to be done one after the other, in this order; of a task of a single step none."""
+        ...
+
+    @property
+    def is_lost(self) -> Callable[[World, Names], bool] | None:
+        """Whether an attempt is beyond recovery, which ends it; it never is if None."""
         ...
 
     @property
@@ -112,6 +123,10 @@ class Task:
     grounding: Callable[[World, Names], Grounding]
     stages: tuple[Stage, ...] = ()
     """What comes before success, in its order; for reports only."""
+    steps: tuple[Step, ...] = ()
+    """What has to be done one after the other, in this order; of a task of a single step none."""
+    is_lost: Callable[[World, Names], bool] | None = None
+    """Whether an attempt is beyond recovery, which ends it; it never is if None."""
     scene_of: str = ""
     """The task whose scenes this one shares, seed by seed; its own if empty."""
     swapped: bool = False
@@ -172,5 +187,13 @@ def stream_of(task: str, seed: int, stream: int) -> np.random.Generator:
 
 
 def _pattern(template: str) -> str:
-    colour = "|".join(COLOURS)
-    return re.sub(r"\\\{(\d)\\\}", rf"(?P<role\1>{colour})", re.escape(template))
+    colour, seen = "|".join(COLOURS), set[str]()
+
+    def group(found: re.Match[str]) -> str:
+        role = found.group(1)
+        if role in seen:
+            return f"(?P=role{role})"
+        seen.add(role)
+        return f"(?P<role{role}>{colour})"
+
+    return re.sub(r"\\\{(\d)\\\}", group, re.escape(template))

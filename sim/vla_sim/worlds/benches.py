@@ -70,7 +70,9 @@ class Bench:
     def scene(self, table_scene: Scene) -> Scene:
         """A scene of the tasks' table, as it stands here."""
         things = tuple(
-            dataclasses.replace(thing, x=self.scale * thing.x + self.shift_m, y=self.scale * thing.y)
+            dataclasses.replace(
+                thing, x=self.scale * thing.x + self.shift_m, y=self.scale * thing.y, z=self.scale * thing.z
+            )
             for thing in table_scene.things
         )
         return dataclasses.replace(table_scene, things=things, pose=self.pose(table_scene.pose))

@@ -23,6 +23,7 @@ from vla_sim.worlds.physics import MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
+    BUTTON_LATCHED_M,
     COLOURS,
     HANDLE_OFFSET_M,
     Kind,
@@ -35,6 +36,8 @@ from vla_sim.worlds.variations import NO_VARIATION, Variation
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PARKING = np.array([-3.0, 0.0, 1.0])
 _HIDDEN_GROUP = 5
+_LATCH_N = 4.0
+"""More than a button's spring has, all the way down."""
 _TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
 """From a moving body's origin to the point that tasks speak of, at their table."""
 
@@ -75,6 +78,7 @@ class MujocoWorld:
         self._jacobian = np.zeros((3, self._model.nv))
         self._slots: dict[str, _Slot] = {}
         self._variation = NO_VARIATION
+        self._latches = False
         self._commanded = np.zeros(4)
         self._commanded_joints = self._kinematics.rest_posture.copy()
 
@@ -90,6 +94,7 @@ class MujocoWorld:
 
     def reset(self, scene: Scene) -> None:
         self._vary(scene.variation)
+        self._latches = scene.latching
         mujoco.mj_resetData(self._model, self._data)
         self._slots = {}
         used: dict[Kind, int] = dict.fromkeys(Kind, 0)
@@ -126,6 +131,7 @@ class MujocoWorld:
         applied, joints = self._reachable(self._limited(action))
         self._commanded = self._commanded + applied[:4]
         self._shove()
+        self._latch()
         begin, self._commanded_joints = self._commanded_joints, joints
         self._physics.drive(begin, joints, float(applied[4]) * self._finger_travel_m)
         return applied
@@ -138,6 +144,15 @@ class MujocoWorld:
             # Friction stops it after a length that goes with the square of its speed.
             speed = math.sqrt(self._bench.scale) * np.array([shove.x_m_s, shove.y_m_s])
             self._data.qvel[dof : dof + 2] += speed
+
+    def _latch(self) -> None:
+        """Hold down the buttons that were pressed, if this scene's stay down: what is pressed is seen, and is state."""
+        if not self._latches:
+            return
+        for slot in self._slots.values():
+            if slot.kind is Kind.BUTTON:
+                is_down = self._data.qpos[slot.qpos] > self._bench.scale * BUTTON_LATCHED_M
+                self._data.qfrc_applied[slot.dof] = _LATCH_N if is_down else 0.0
 
     def _limited(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         """The action within the embodiment's limits, the workspace and the leash."""
@@ -269,7 +284,7 @@ class _Slot:
     def show(self, shared: mujoco.MjModel, model: mujoco.MjModel, data: mujoco.MjData, thing: Thing) -> None:
         model.geom_group[self.geoms] = shared.geom_group[self.geoms]
         model.body_gravcomp[self.root] = shared.body_gravcomp[self.root]
-        self._place(model, data, np.array([thing.x, thing.y, 0.0]), thing.yaw)
+        self._place(model, data, np.array([thing.x, thing.y, thing.z]), thing.yaw)
         if thing.kind in (Kind.BLOCK, Kind.PAD, Kind.BOWL):
             model.geom_rgba[self.geoms] = (*COLOURS[thing.colour], 1.0)
         elif thing.kind is Kind.BUTTON:

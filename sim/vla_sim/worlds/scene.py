@@ -58,6 +58,8 @@ BUTTON_RADIUS_M = 0.024
 BUTTON_TOP_M = 0.036
 """Height of the cap when it is not pressed."""
 BUTTON_TRAVEL_M = 0.012
+BUTTON_LATCHED_M = 0.0085
+"""Pressed as far as this, a button that latches goes down by itself, and stays there."""
 DRAWER_TRAVEL_M = 0.12
 HANDLE_OFFSET_M = np.array([0.082, 0.0, 0.056])
 """From the cabinet's origin to the middle of the closed drawer's handle."""
@@ -73,6 +75,8 @@ class Thing:
     x: float
     y: float
     yaw: float = 0.0
+    z: float = 0.0
+    """Height of what it stands on: m."""
 
     @property
     def name(self) -> str:
@@ -91,6 +95,8 @@ class Scene:
     """Opening as a ratio: 0 closed, 1 open."""
     variation: Variation = NO_VARIATION
     """What is otherwise than usual."""
+    latching: bool = False
+    """Whether a button that was pressed stays down."""
 
     def of_kind(self, kind: Kind) -> list[Thing]:
         return [thing for thing in self.things if thing.kind is kind]

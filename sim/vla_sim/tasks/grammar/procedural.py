@@ -21,6 +21,7 @@ from vla_sim.tasks.grammar import expert, referee
 from vla_sim.tasks.grammar.descriptions import plain
 from vla_sim.tasks.grammar.goals import CARRIED, Act, Aim, Goal, ground
 from vla_sim.tasks.grammar.sentences import say
+from vla_sim.tasks.order import Step
 from vla_sim.tasks.stages import GRASPED, Stage, moved, reached
 from vla_sim.tasks.task import Attempt, Grounding, Names, stream_of
 from vla_sim.worlds.scene import Scene
@@ -99,6 +100,14 @@ class Bound:
     @property
     def stages(self) -> tuple[Stage, ...]:
         return stages_of(self.aim)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return ()
+
+    @property
+    def is_lost(self) -> None:
+        return None
 
     def success(self, world: World, names: Names) -> bool:
         return referee.is_reached(world, self.aim, self.scene)
