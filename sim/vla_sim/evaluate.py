@@ -48,6 +48,7 @@ from vla_sim.resuming.carrying import carry_out, guard
 from vla_sim.resuming.journal import Journal, open_journal
 from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.scores import latency, scores, seam_jumps
+from vla_sim.steps_completed import steps_tree
 from vla_sim.stopping import Stop, stop_when_sure
 from vla_sim.suites import suite
 from vla_sim.workers import Pool
@@ -129,6 +130,7 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         "episodes": with_facts(scored["episodes"], outcomes),
         **chosen.summarise(results),
         "stages": stages_tree(results, [outcome.progress for outcome in outcomes]),
+        "steps": steps_tree(results, [outcome.progress for outcome in outcomes]),
         "calibration": calibration(results, [outcome.entropy for outcome in outcomes]),
         "stopped": None if stop is None else stop.to_json(),
         "contamination": contamination,

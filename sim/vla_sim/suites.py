@@ -11,13 +11,14 @@
 | `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
 | `perturbation`    | the tabletop's, and     | 64 x 80 and 32 x 40 px                               |
 |                   | perturbed (`_AXIS`: one)|                                                      |
+| `long_horizon`    | six of 3 to 5 steps     | the same                                             |
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from vla.embodiment import Embodiment
@@ -31,6 +32,7 @@ from vla_sim.gym_suite.experts import expert_maker
 from vla_sim.gym_suite.library import require
 from vla_sim.gym_suite.suite import PREFIX, mapping_of, named_mappings
 from vla_sim.jobs import FilmedEnvironment
+from vla_sim.known_tasks import some_instructions
 from vla_sim.metaworld_suite.difficulty import metaworld_averages, metaworld_groups
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 from vla_sim.metaworld_suite.instructions import WORDINGS
@@ -46,7 +48,8 @@ from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
 from vla_sim.tasks import all_instructions, grammar, match
 from vla_sim.tasks.grammar.sentences import read
-from vla_sim.tasks.task import BASE
+from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
+from vla_sim.tasks.task import BASE, Task
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 
 _METAWORLD_TASKS = {
@@ -184,6 +187,21 @@ def _perturbation_summary(results: Sequence[RolloutResult]) -> dict[str, Any]:
     return {"groups": perturbation_groups(results), "axes": perturbation_axes(results)}
 
 
+def _templates(name: str, tasks: Mapping[str, Task], make: Callable[[], SuiteEnvironment]) -> Suite:
+    """A suite of templates beside the tabletop's, whose sentences are too many to be all said."""
+    return Suite(
+        name,
+        tuple(tasks),
+        tuple(tasks),
+        PANDA.embodiment,
+        make,
+        sentences=functools.partial(some_instructions, tuple(tasks)),
+        meaning=lambda sentence: next(((n, c) for n, t in tasks.items() if (c := t.match(sentence))), sentence),
+        scene_of=lambda task: tasks[task.partition(BASE)[0]].scene_of or task.partition(BASE)[0],
+        conventions=_TABLETOP_CONVENTIONS,
+    )
+
+
 def _grammar(name: str) -> Suite:
     chosen = grammar.SUITES[name]
     tasks = tuple(task.name for task in chosen.tasks)
@@ -232,7 +250,9 @@ _PERTURBATION = [_perturbation("perturbation", tuple(AXES))]
 _PERTURBATION += [_perturbation(f"perturbation_{axis}", [axis]) for axis in AXES]
 _GRAMMAR = [_grammar(name) for name in grammar.SUITES]
 
-_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION)}
+_LONG_HORIZON = _templates("long_horizon", LONG_HORIZON_TASKS, TabletopEnvironment)
+
+_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION, _LONG_HORIZON)}
 _OTHER_ARMS = [_at_bench(made, bench) for made in _TABLETOP for bench in BENCHES.values() if bench is not PANDA]
 
 SUITES = (

@@ -146,12 +146,16 @@ class Task:
 
     def draw(self, seed: int, colours: Colours | None = None) -> tuple[Scene, Colours]:
         """The scene of a seed and the colours that its instruction names; `colours` fixes them."""
-        drawn = self._draw_colours(self.generator(seed))
-        chosen = colours or (drawn[::-1] if self.swapped else drawn)
+        chosen = colours or self.draw_colours(seed)
         scene = self.scene(self.generator(seed, 1), chosen[::-1] if self.swapped else chosen)
         if self.vary is not None:
             scene = self.vary(scene, self.names(chosen), self.generator(seed, _VARY_STREAM))
         return scene, chosen
+
+    def draw_colours(self, seed: int) -> Colours:
+        """The colours that the instruction of a seed names."""
+        drawn = self._draw_colours(self.generator(seed))
+        return drawn[::-1] if self.swapped else drawn
 
     def _draw_colours(self, generator: np.random.Generator) -> Colours:
         """One colour a role; two roles of the same kind get different ones."""
