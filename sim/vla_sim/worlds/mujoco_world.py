@@ -19,7 +19,7 @@ from vla.errors import ActionError, unknown
 from vla.kinematics import ArmKinematics
 from vla_sim.worlds.benches import Bench, bench_of
 from vla_sim.worlds.mujoco_variations import undo, vary
-from vla_sim.worlds.physics import MujocoPhysics, PhysicsMaker
+from vla_sim.worlds.physics import HIDDEN_GROUP, MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
@@ -35,7 +35,6 @@ from vla_sim.worlds.variations import NO_VARIATION, Variation
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PARKING = np.array([-3.0, 0.0, 1.0])
-_HIDDEN_GROUP = 5
 _LATCH_N = 4.0
 """More than a button's spring has, all the way down."""
 _TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
@@ -228,13 +227,12 @@ class MujocoWorld:
         return float(np.linalg.norm(self._data.qvel[dof : dof + 3]))
 
     def is_touched(self, name: str) -> bool:
-        geom = self._slot(name).geom
-        bodies = self._model.geom_bodyid
-        for first, second in self._physics.contacts():
-            other = second if first == geom else first if second == geom else -1
-            if other >= 0 and bodies[other] in self._gripper_bodies:
-                return True
-        return False
+        body = self._slot(name).body
+        touching = self._physics.touching()
+        return any(
+            (first == body and second in self._gripper_bodies) or (second == body and first in self._gripper_bodies)
+            for first, second in touching
+        )
 
     def displacement(self, name: str) -> float:
         return float(self._data.qpos[self._slot(name).qpos])
@@ -292,7 +290,7 @@ class _Slot:
 
     def hide(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray) -> None:
         """Out of sight, out of reach, and weightless, so that it stays there."""
-        model.geom_group[self.geoms] = _HIDDEN_GROUP
+        model.geom_group[self.geoms] = HIDDEN_GROUP
         model.body_gravcomp[self.root] = 1.0
         self._place(model, data, position, 0.0)
 

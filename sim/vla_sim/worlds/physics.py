@@ -15,6 +15,9 @@ import mujoco
 import numpy as np
 from jaxtyping import Float64
 
+HIDDEN_GROUP = 5
+"""Geoms of this group belong to things that a scene does not have: nobody sees or meets them."""
+
 
 @runtime_checkable
 class Physics(Protocol):
@@ -30,8 +33,8 @@ class Physics(Protocol):
         """One control step: the arm's joint targets go from `begin` to `end` (rad), each finger's to `opening_m`."""
         ...
 
-    def contacts(self) -> list[tuple[int, int]]:
-        """The pairs of geoms that touch now."""
+    def touching(self) -> list[tuple[int, int]]:
+        """The pairs of MuJoCo's bodies that touch now."""
         ...
 
 
@@ -76,8 +79,8 @@ class MujocoPhysics:
         # Positions and contacts of this state, not of the one before the last integration.
         mujoco.mj_fwdPosition(model, data)
 
-    def contacts(self) -> list[tuple[int, int]]:
-        return [(int(first), int(second)) for first, second in self._data.contact.geom]
+    def touching(self) -> list[tuple[int, int]]:
+        return [(int(first), int(second)) for first, second in self._model.geom_bodyid[self._data.contact.geom]]
 
 
 def actuator_lag_s(model: mujoco.MjModel) -> Float64[np.ndarray, " joints"]:

@@ -1,0 +1,44 @@
+"""The package `pybullet`, imported on demand."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+from vla.errors import ConfigError
+
+
+@functools.cache
+def pybullet() -> ModuleType:
+    """The package.
+
+    Raises:
+        ConfigError: naming the extra, if it is not installed.
+    """
+    try:
+        with _quiet():
+            return importlib.import_module("pybullet")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "engine=bullet and pictures=bullet need a package that is not installed (pybullet): "
+            "pip install 'vla-stack[bullet]', which compiles it for some minutes"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what C code prints: the package announces the time of its build on standard output."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
