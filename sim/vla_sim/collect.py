@@ -41,7 +41,8 @@ from vla_sim.launching.slurm import SlurmConfig, check_slurm, overrides_of, run_
 from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
-from vla_sim.suites import suite
+from vla_sim.suites import staged, suite
+from vla_sim.worlds.engines import USUAL, Engine, Engines
 from vla_sim.worlds.rendering import RENDER_SETTINGS
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class CollectConfig:
 
     Example: vla collect suite=tabletop episodes=300 seed=0 out=data
     Example: vla collect tasks=[stack] policy=runs/first episodes=50 seed=5000 out=visited
+    Example: vla collect engine=bullet episodes=300 out=data/bullet
     Example: vla collect suite=metaworld tasks=[reach,push] episodes=50 out=data/metaworld
     """
 
@@ -60,6 +62,10 @@ class CollectConfig:
     """The episode store; it is made, or added to."""
     suite: str = "tabletop"
     """Which tasks: `tabletop`, or `metaworld` or `metaworld_small`, whose experts act undisturbed."""
+    engine: Engine = Engine.MUJOCO
+    """Which physics moves the suite's world."""
+    pictures: Engine = Engine.MUJOCO
+    """Which engine draws it."""
     images: bool = True
     """Whether pictures are recorded; `tabletop` is not collected without."""
     image_codec: ImageCodec | None = None
@@ -162,7 +168,7 @@ def source(policy: str) -> str:
 
 def _units(config: CollectConfig) -> list[Unit]:
     """Every episode that is asked for: the tasks in turn, but one after the other where each is a model of its own."""
-    chosen = suite(config.suite)
+    chosen = suite(_staged(config))
     for task in config.tasks:
         if task not in chosen.known_tasks:
             raise unknown("task", task, chosen.known_tasks)
@@ -181,6 +187,11 @@ def _units(config: CollectConfig) -> list[Unit]:
     return [Unit(task, seed) for seed in seeds for task in tasks]
 
 
+def _staged(config: CollectConfig) -> str:
+    """The suite's name, with its engines."""
+    return staged(config.suite, Engines(config.engine, config.pictures))
+
+
 def _is_metaworld(config: CollectConfig) -> bool:
     return config.suite in BODIES
 
@@ -188,6 +199,7 @@ def _is_metaworld(config: CollectConfig) -> bool:
 def _check_suite(config: CollectConfig) -> None:
     """Return if the suite has what is asked for."""
     if not _is_metaworld(config):
+        suite(_staged(config)).require()
         if not config.images:
             raise ConfigError(f"suite '{config.suite}' is collected with pictures: images=true")
         return
@@ -209,7 +221,10 @@ def _metadata(config: CollectConfig) -> dict[str, object]:
         made_by = {name: importlib.metadata.version(name) for name in ("metaworld", "mujoco")}
         pictures = {"render": dict(RENDER_SETTINGS)} if config.images else {}
         return {"suite": config.suite, "images": config.images, **made_by, **pictures}
-    return {"suite": config.suite, "horizon": config.horizon, "render": dict(RENDER_SETTINGS)}
+    engines = Engines(config.engine, config.pictures)
+    # A store of the usual engines says nothing of them, as before there were others.
+    computed = {} if engines == USUAL else {"engine": config.engine.value, "pictures": config.pictures.value}
+    return {"suite": config.suite, "horizon": config.horizon, "render": dict(RENDER_SETTINGS), **computed}
 
 
 # --------------------------------------------------------------------------- many processes
@@ -274,7 +289,7 @@ def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Ep
     if _is_metaworld(config):
         yield from _metaworld_demonstrations(_metaworld_environment(_embodiment(config)), units)
         return
-    environment = _environments(1, config.suite)[0]
+    environment = _environments(1, _staged(config))[0]
     for unit in units:
         yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
 
@@ -292,7 +307,8 @@ def _visited(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Episode]:
     policy = _policy(config.policy, config.suite)
     number = min(config.batch, len(units))
     slots = [
-        LabellingEnvironment(e, config.horizon, config.beta) for e in _environments(config.batch, config.suite)[:number]
+        LabellingEnvironment(e, config.horizon, config.beta)
+        for e in _environments(config.batch, _staged(config))[:number]
     ]
     specs = (EpisodeSpec(unit.task, unit.seed) for unit in units)
     for result in rollout(policy, slots, specs, config.execution):

@@ -50,8 +50,9 @@ from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.scores import latency, scores, seam_jumps
 from vla_sim.steps_completed import steps_tree
 from vla_sim.stopping import Stop, stop_when_sure
-from vla_sim.suites import suite
+from vla_sim.suites import staged, suite
 from vla_sim.workers import Pool
+from vla_sim.worlds.engines import Engines
 
 EXIT_OK, EXIT_EPISODE_ERRORS = 0, 3
 
@@ -102,7 +103,8 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         CheckpointError, EmbodimentMismatch: if the policy cannot be loaded for this robot.
     """
     begin = time.monotonic()
-    config = dataclasses.replace(config, suite=with_mapping(config.suite, config.mapping))
+    asked = dataclasses.replace(config, suite=with_mapping(config.suite, config.mapping))
+    config = dataclasses.replace(asked, suite=staged(asked.suite, Engines(config.engine, config.pictures)))
     main_run, *controls = check_config(config)
     contamination = check_contamination(config, [main_run, *controls])
     chosen = suite(config.suite)
@@ -152,11 +154,11 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
             "episodes_done_before": 0 if journal is None else journal.num_recalled,
         },
         "versions": provenance.versions(chosen.packages),
-        "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(config)},
+        "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(asked)},
         "hardware": provenance.hardware(),
         "render": provenance.render_settings(),
         "execution": cli.resolved(config.execution),
-        "config": cli.resolved(config),
+        "config": cli.resolved(asked),
     }
     return Evaluation(report, filmed.films, filmed.traces)
 

@@ -31,6 +31,7 @@ from vla_sim.oracle import ScriptedPolicy
 from vla_sim.peeking import peeks
 from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.suites import SuiteEnvironment, suite
+from vla_sim.worlds.engines import Engine
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class EvalConfig:
 
     Example: vla eval policy=pretrained suite=tabletop episodes=100 out=out/eval
     Example: vla eval policy=runs/first tasks=[stack,stack_swapped] controls=[] out=out/words
+    Example: vla eval policy=pretrained engine=bullet out=out/bullet
     Example: vla eval policy=pretrained instruction=wrong videos=0 out=out/wrong
     """
 
@@ -80,6 +82,10 @@ class EvalConfig:
     environment that others wrote."""
     mapping: Path | None = None
     """What the numbers of gym:ENV_ID mean, if the mapping is not one that is shipped."""
+    engine: Engine = Engine.MUJOCO
+    """Which physics moves the suite's world."""
+    pictures: Engine = Engine.MUJOCO
+    """Which engine draws it."""
     tasks: list[str] = dataclasses.field(default_factory=list)
     """Only these, of the suite or not; all of the suite if empty."""
     episodes: int = 100

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from vla.embodiment import Embodiment
-from vla.errors import unknown
+from vla.errors import ConfigError, unknown
 from vla_policies.rollout import RolloutResult
 from vla_sim import metaworld_suite
 from vla_sim.conventions import AxisCheck, Conventions, GripperCheck
@@ -51,6 +51,7 @@ from vla_sim.tasks.grammar.sentences import read
 from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
 from vla_sim.tasks.task import BASE, Task
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
+from vla_sim.worlds.engines import USUAL, Engines, engines_of, with_engines
 
 _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
@@ -109,12 +110,50 @@ def suite(name: str) -> Suite:
     """
     if name in SUITES:
         return SUITES[name]
+    bare, engines = engines_of(name) if not name.startswith(PREFIX) else (name, USUAL)
+    if engines != USUAL:
+        return _staged(suite(bare), engines)
     base, _, arm = name.rpartition("_")
     if arm in BENCHES and arm != PANDA.arm and base in _AT_THE_TABLE:
         return _at_bench(_AT_THE_TABLE[base], BENCHES[arm])
     if name.startswith(PREFIX) or name in named_mappings():
         return _mapped(name)
     raise unknown("suite", name, [*SUITES, *named_mappings()])
+
+
+def staged(name: str, engines: Engines) -> str:
+    """The name of a suite that these engines compute: what `engine=` and `pictures=` make of `suite=`.
+
+    Raises:
+        ConfigError: if there is no such suite, or they cannot compute it.
+    """
+    suite(name)
+    if engines != USUAL and _arm_at_the_table(name) is None:
+        asked = f"engine={engines.physics.value} pictures={engines.pictures.value}"
+        can = ", ".join(known for known in SUITES if _arm_at_the_table(known) is not None)
+        raise ConfigError(f"suite '{name}' has an engine of its own and is not computed with {asked}; these are: {can}")
+    return with_engines(name, engines)
+
+
+def _staged(usual: Suite, engines: Engines) -> Suite:
+    """A suite as these engines compute it; under its own name, so that reports of both can be compared."""
+    arm = _arm_at_the_table(usual.name)
+    if arm is None:
+        raise unknown("suite", with_engines(usual.name, engines), SUITES)
+    return dataclasses.replace(
+        usual,
+        make_environment=functools.partial(TabletopEnvironment, arm=arm, engines=engines),
+        require=engines.require,
+        packages=(*usual.packages, *engines.packages),
+    )
+
+
+def _arm_at_the_table(name: str) -> str | None:
+    """The arm of a suite that stands at our table; `None` if it is another's."""
+    if name in _AT_THE_TABLE:
+        return PANDA.arm
+    base, _, arm = name.rpartition("_")
+    return arm if arm in BENCHES and base in _AT_THE_TABLE else None
 
 
 @functools.lru_cache(maxsize=16)

@@ -169,7 +169,9 @@ class _Builder:
             settings["mass"] = float(model.body_mass[body]) + self._added_mass(body)
             settings["localInertiaDiagonal"] = model.body_inertia[body].tolist()
         if joint >= 0 and link >= 0:
-            settings["jointDamping"] = 0.0 if joint in self._drivers else float(model.dof_damping[model.jnt_dofadr[joint]])
+            settings["jointDamping"] = (
+                0.0 if joint in self._drivers else float(model.dof_damping[model.jnt_dofadr[joint]])
+            )
         geoms = touching_geoms(self._model, body)
         if geoms:
             settings |= self._friction(geoms)
@@ -260,7 +262,9 @@ class _Builder:
                 return bullet.GEOM_CAPSULE, {"radius": float(size[0]), "height": 2 * float(size[1])}
             case _GEOM.mjGEOM_MESH:
                 return bullet.GEOM_MESH, {"vertices": self._vertices(geom)}
-        raise ConfigError(f"Bullet's world knows boxes, balls, cylinders, capsules and meshes; geom {geom} is {kind.name}")
+        raise ConfigError(
+            f"Bullet's world knows boxes, balls, cylinders, capsules and meshes; geom {geom} is {kind.name}"
+        )
 
     def _vertices(self, geom: int) -> list[list[float]]:
         """Of a mesh, whose convex hull it is that touches, in both engines."""
@@ -309,6 +313,6 @@ def _where(bodies: Sequence[Body]) -> dict[int, tuple[int, int]]:
     return {b: (body.number, link) for body in bodies for link, b in enumerate(body.bodies, start=-1)}
 
 
-def _xyzw(wxyz: Float64[np.ndarray, "4"]) -> list[float]:
+def _xyzw(wxyz: Float64[np.ndarray, " wxyz"]) -> list[float]:
     w, x, y, z = (float(value) for value in wxyz)
     return [x, y, z, w]

@@ -50,7 +50,7 @@ def joint_of(model: mujoco.MjModel, body: int) -> int:
     return int(model.body_jntadr[body]) if number else -1
 
 
-def anchor_of(model: mujoco.MjModel, body: int) -> Float64[np.ndarray, "3"]:
+def anchor_of(model: mujoco.MjModel, body: int) -> Float64[np.ndarray, " xyz"]:
     """Where the frame of a body's link is, in the body's frame."""
     joint = joint_of(model, body)
     is_jointed = joint >= 0 and model.jnt_type[joint] in _KINDS
@@ -90,7 +90,9 @@ def _shape(geometry: xml.Element, model: mujoco.MjModel, geom: int) -> None:
         case _GEOM.mjGEOM_CAPSULE:
             xml.SubElement(geometry, "capsule", radius=radius, length=length)
         case _:
-            raise ConfigError(f"a jointed body in Bullet's world is of boxes, balls, cylinders and capsules; got {kind.name}")
+            raise ConfigError(
+                f"a jointed body in Bullet's world is of boxes, balls, cylinders and capsules; got {kind.name}"
+            )
 
 
 def _joint(robot: xml.Element, model: mujoco.MjModel, body: int) -> None:
@@ -121,11 +123,11 @@ def _kind(model: mujoco.MjModel, joint: int) -> str:
     return "continuous"
 
 
-def _origin(parent: xml.Element, position: Float64[np.ndarray, "3"], wxyz: Float64[np.ndarray, "4"]) -> None:
+def _origin(parent: xml.Element, position: Float64[np.ndarray, " xyz"], wxyz: Float64[np.ndarray, " wxyz"]) -> None:
     xml.SubElement(parent, "origin", xyz=_numbers(position), rpy=_numbers(_roll_pitch_yaw(wxyz)))
 
 
-def _roll_pitch_yaw(wxyz: Float64[np.ndarray, "4"]) -> Float64[np.ndarray, "3"]:
+def _roll_pitch_yaw(wxyz: Float64[np.ndarray, " wxyz"]) -> Float64[np.ndarray, " angles"]:
     """Fixed-axis angles, rad: R = Rz(yaw) Ry(pitch) Rx(roll)."""
     flat = np.zeros(9)
     mujoco.mju_quat2Mat(flat, wxyz)
@@ -135,9 +137,7 @@ def _roll_pitch_yaw(wxyz: Float64[np.ndarray, "4"]) -> Float64[np.ndarray, "3"]:
     if level < 1e-9:
         # Straight up or down: roll and yaw turn about one axis, and roll takes it all.
         return np.array([np.arctan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0])
-    return np.array(
-        [np.arctan2(rotation[2, 1], rotation[2, 2]), pitch, np.arctan2(rotation[1, 0], rotation[0, 0])]
-    )
+    return np.array([np.arctan2(rotation[2, 1], rotation[2, 2]), pitch, np.arctan2(rotation[1, 0], rotation[0, 0])])
 
 
 def _numbers(values: Sequence[float] | Float64[np.ndarray, " numbers"]) -> str:
