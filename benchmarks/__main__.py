@@ -14,6 +14,7 @@ from benchmarks.machine import machine
 from vla.errors import VlaError, unknown
 
 BENCHMARKS = {
+    "arms": "benchmarks.arms",
     "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
     "evaluation": "benchmarks.evaluation",
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "totality": "benchmarks.totality",
 }
 NOT_COMPARISONS = (
+    "arms",
     "corruption",
     "evaluation",
     "kills",

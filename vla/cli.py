@@ -97,6 +97,23 @@ def resolved(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
+def overrides_of(resolved: Mapping[str, Any], without: Sequence[str] = ()) -> list[str]:
+    """A resolved configuration as `key=value` for a command line, nested keys dotted.
+
+    Args:
+        without: top-level keys to leave out.
+    """
+    found: list[str] = []
+    for key, value in resolved.items():
+        if key in without:
+            continue
+        if isinstance(value, Mapping):
+            found += [f"{key}.{override}" for override in overrides_of(value)]
+        else:
+            found.append(f"{key}={json.dumps(value)}")
+    return found
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Sixteen hexadecimal digits that stand for a resolved configuration."""
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))

@@ -47,6 +47,9 @@ COMMANDS = {
     "compare": Command("vla_sim.compare:main", "tell which of two evaluated policies is better, and how sure that is"),
     "serve": Command("vla_policies.serve:main", "serve a policy to robots elsewhere, and to openpi clients"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),
+    "deploy inspect": Command(
+        "vla_robot_io.inspect_command:main", "draw a run on an arm, and do it again in simulation"
+    ),
     "robot scan": Command("vla_robot_io.servos.robot_commands:scan_main", "look for servos on a port"),
     "robot check": Command("vla_robot_io.servos.robot_commands:check_main", "read what servos say of themselves"),
     "robot calibrate": Command(

@@ -206,6 +206,8 @@ def _header(config: DeployConfig, robot: Robot, checkpoint: str | None) -> dict[
         "server": config.server or None,
         "robot": config.driver,
         "arm": robot.arm.spec.name,
+        "joints": list(robot.arm.spec.joints),
+        "action": [f"{field.name}, {field.unit}" for field in robot.embodiment.action],
         "seed": config.seed,
         "clock": config.clock.value,
         "dry_run": config.dry_run,

@@ -26,7 +26,7 @@ from vla_policies.rollout import RolloutEvents, RolloutResult, rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.interrupts import interruptible, uninterrupted
 from vla_robot_io.keeping import Keeper
-from vla_robot_io.recording import RunRecorder
+from vla_robot_io.recording import RunRecorder, observation_hash
 
 WARM_UP_PREDICTIONS = 3
 """With the arm still without torque: the first ones are slow, and nobody acts upon them."""
@@ -208,6 +208,7 @@ class RecordedPolicy:
                 "chunk",
                 number=self.num_chunks,
                 observed_s=observation.time_s,
+                seen=observation_hash(observation),
                 latency_s=self.latencies_s[-1],
                 fresh=sorted(observation.fresh),
                 start_s=chunk.start_s,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import hashlib
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from jaxtyping import UInt8
 
 from vla.errors import ConfigError, VlaError
 from vla.files import write_atomically
+from vla.interfaces import Observation
 from vla_robot_io.envelope import Setpoint
 
 FILM_HEIGHT = 240
@@ -34,6 +36,15 @@ FILM_HEIGHT = 240
 _FILM_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "threads": "1"}
 _FILE_OPTIONS = {"movflags": "frag_keyframe+empty_moov"}
 """In pieces, so that what a run that was killed has filmed can still be seen."""
+
+
+def observation_hash(observation: Observation) -> str:
+    """Sixteen hexadecimal digits that stand for what is seen and measured, to the last bit; not for the time."""
+    digest = hashlib.sha256(np.ascontiguousarray(observation.proprioception).tobytes())
+    for name in sorted(observation.images):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(observation.images[name]).tobytes())
+    return digest.hexdigest()[:16]
 
 
 class RunRecorder:

@@ -37,7 +37,7 @@ from vla_sim.environment import TabletopEnvironment
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
 from vla_sim.launching.ray_tasks import ray_map
-from vla_sim.launching.slurm import SlurmConfig, check_slurm, overrides_of, run_jobs
+from vla_sim.launching.slurm import SlurmConfig, check_slurm, run_jobs
 from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
@@ -149,7 +149,7 @@ def _missing(config: CollectConfig, store: EpisodeStore, units: Sequence[Unit]) 
 def _in_jobs(config: CollectConfig, store: EpisodeStore, units: Sequence[Unit]) -> int:
     """Collect in jobs of a queue, each some of the seeds; the exit status."""
     check_slurm(config.slurm)
-    overrides = overrides_of(cli.resolved(config), without=("launcher", "slurm", "seed", "episodes"))
+    overrides = cli.overrides_of(cli.resolved(config), without=("launcher", "slurm", "seed", "episodes"))
     size = -(-config.episodes // config.slurm.jobs)
     shares = [
         [*overrides, f"seed={config.seed + begin}", f"episodes={min(size, config.episodes - begin)}"]

@@ -41,7 +41,7 @@ from vla_sim.filmed import Filmed, film_again, filmed_elsewhere
 from vla_sim.gym_suite.suite import with_mapping
 from vla_sim.jobs import JobRunner, LatencyJob, Outcome
 from vla_sim.launching.launcher import Launcher, launched_pool
-from vla_sim.launching.slurm import overrides_of, run_jobs
+from vla_sim.launching.slurm import run_jobs
 from vla_sim.progress import count_outcomes, evaluation_progress
 from vla_sim.report import print_table, write_report
 from vla_sim.resuming.carrying import carry_out, guard
@@ -223,7 +223,7 @@ def _in_jobs(config: EvalConfig) -> EvalConfig:
         ConfigError: if the configuration does not fit, or a job failed.
     """
     check_config(config)
-    overrides = overrides_of(cli.resolved(config), without=("launcher", "slurm", "shard"))
+    overrides = cli.overrides_of(cli.resolved(config), without=("launcher", "slurm", "shard"))
     shares = [[*overrides, f"shard={number}/{config.slurm.jobs}"] for number in range(1, config.slurm.jobs + 1)]
     run_jobs("eval", shares, config.out / "slurm", config.slurm)
     return dataclasses.replace(config, resume=True)

@@ -11,7 +11,6 @@ from vla import cli
 from vla_datasets.store import EpisodeStore
 from vla_sim import collect, evaluate
 from vla_sim.evaluation_plan import EvalConfig
-from vla_sim.launching.slurm import overrides_of
 
 pytest.importorskip("submitit")
 
@@ -58,5 +57,5 @@ def test_what_a_queue_cannot_do_is_refused(wrong: list[str], tmp_path: Path) -> 
 
 def test_a_configuration_survives_the_way_through_a_command_line() -> None:
     config = cli.compose("eval", EvalConfig, [*ASKED, 'out="a b/c,d"', "train_data=['x, y']", "seed=7", "until=null"])
-    again = cli.compose("eval", EvalConfig, overrides_of(cli.resolved(config)))
+    again = cli.compose("eval", EvalConfig, cli.overrides_of(cli.resolved(config)))
     assert again == config

@@ -9,11 +9,10 @@ Jobs are the same command lines that a person would type; submitit writes the ba
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,23 +85,6 @@ def check_slurm(config: SlurmConfig) -> None:
     for name, least in (("jobs", 1), ("minutes", 1), ("cores", 1), ("memory_gb", 1), ("gpus", 0)):
         if getattr(config, name) < least:
             raise ConfigError(f"slurm.{name} is at least {least}, got {getattr(config, name)}")
-
-
-def overrides_of(resolved: Mapping[str, Any], without: Sequence[str] = ()) -> list[str]:
-    """A resolved configuration as `key=value` for a command line, nested keys dotted.
-
-    Args:
-        without: top-level keys to leave out.
-    """
-    found: list[str] = []
-    for key, value in resolved.items():
-        if key in without:
-            continue
-        if isinstance(value, Mapping):
-            found += [f"{key}.{override}" for override in overrides_of(value)]
-        else:
-            found.append(f"{key}={json.dumps(value)}")
-    return found
 
 
 def _executor(submitit: Any, folder: Path, config: SlurmConfig) -> Any:
