@@ -1,6 +1,7 @@
 """An arm that is only spoken to through its envelope, and only listened to while it is fresh.
 
     read ──► fresh? ──no, 50 ms──► HOLD ──no, 500 ms──► FAULT
+         └─► where it was commanded to be? ──no, 200 ms──► FAULT
     send ──► envelope ──► arm.write ──it raises──► FAULT
                  └─ refused ─► HOLD, or FAULT
 
@@ -20,6 +21,7 @@ from vla.interfaces import Applied, Arm, ArmCommand, ArmMode, ArmState, Clock
 from vla_robot_io.envelope import Envelope, Outcome, Setpoint, Verdict
 from vla_robot_io.freshness import ArmWatch, is_finite, stale_arm
 from vla_robot_io.reasons import Code, Reason, TripLog
+from vla_robot_io.tracking import TrackingWatch
 
 
 @dataclasses.dataclass
@@ -32,6 +34,10 @@ class GuardConfig:
     """Latch a fault when it has not for this long, s."""
     command_age_s: float = 0.1
     """How long after it was made the arm may take a command, s."""
+    tracking_rad: float = 0.15
+    """Latch a fault when a joint is farther than this from its command, rad ..."""
+    tracking_s: float = 0.2
+    """... for longer than this, s."""
 
 
 class GuardedArm:
@@ -58,6 +64,7 @@ class GuardedArm:
         self._config = config
         self._trips = trips
         self._watch = ArmWatch()
+        self._tracking = TrackingWatch(arm.spec.joints, config.tracking_rad, config.tracking_s)
         self._last: Setpoint | None = None
         self._state: ArmState | None = None
         self._sequence = 0
@@ -172,6 +179,7 @@ class GuardedArm:
             self._distrust(age_s)
         if is_finite(state) or self._state is None:
             self._state = state
+        self._heed_tracking(state)
         return self._state
 
     def send(self, asked: Setpoint) -> None:
@@ -210,6 +218,12 @@ class GuardedArm:
         if state.mode is ArmMode.FAULT:
             self.last_fault = self.last_fault or state.fault
             raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
+
+    def _heed_tracking(self, state: ArmState) -> None:
+        reason = self._tracking.look(state, self._clock.now())
+        if reason is not None:
+            self.note((reason,), "reading")
+            raise self.fault(reason.text)
 
     def _distrust(self, age_s: float) -> None:
         self.hold()

@@ -40,6 +40,8 @@ class Code(enum.Enum):
     """Inverse kinematics ended away from the pose that was asked for."""
     STALE_ARM = "stale_arm"
     """The arm's own clock has stopped advancing, or it reads numbers that are not finite."""
+    TRACKING = "tracking"
+    """A joint does not go where it is commanded."""
     STALE_CAMERA = "stale_camera"
     """A camera hands out the same frame, or an old one."""
     LATE_COMMAND = "late_command"

@@ -66,6 +66,16 @@ def test_a_bus_that_falls_silent_holds_the_arm_and_then_latches_a_fault() -> Non
     assert environment.mode is ArmMode.FAULT
 
 
+def test_a_joint_that_is_jammed_is_a_fault_that_names_it() -> None:
+    instruction, actions = demonstration("stack")
+    environment = environment_with("stack", instruction, "sts3215", ServoFaults(stuck={2: Window(0.2)}))
+    policy = ReplayPolicy(TABLETOP_PANDA, {(SEED, instruction): lambda: actions})
+    (result,) = rollout(policy, [environment], [EpisodeSpec("stack", SEED, instruction=instruction)])
+    assert environment.mode is ArmMode.FAULT
+    assert result.error is not None
+    assert "joint_2 has been more than 0.15 rad from its command" in result.error
+
+
 def test_an_arm_on_a_port_needs_what_only_its_owner_knows() -> None:
     with pytest.raises(ConfigError, match="needs options calibration, embodiment, cameras"):
         make_robot(VirtualClock(), instruction="", seed=0, port="/dev/nothing")
