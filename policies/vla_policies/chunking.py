@@ -102,6 +102,10 @@ class ChunkExecution(Protocol):
         """
         ...
 
+    def skip(self) -> None:
+        """Let a control step pass without an action."""
+        ...
+
 
 def make_execution(config: ExecutionConfig, horizon: int, control_dt_s: float) -> ChunkExecution:
     """The chunk execution that `config` asks for, for a policy that predicts `horizon` actions at once.
@@ -200,6 +204,9 @@ class ChunkQueue:
         self._step += 1
         return action
 
+    def skip(self) -> None:
+        self._step += 1
+
 
 class TemporalEnsemble:
     """Execution of the weighted mean of every chunk that foresaw this control step."""
@@ -233,6 +240,9 @@ class TemporalEnsemble:
         self._step += 1
         return action
 
+    def skip(self) -> None:
+        self._step += 1
+
     def _foreseen(self, time_s: float) -> list[tuple[int, ActionChunk]]:
         return [
             (added, chunk)
@@ -253,6 +263,7 @@ class OverlappingChunks:
         self._delay_steps, self._is_committed = delay_steps, is_committed
         self._active: tuple[int, ActionChunk] | None = None  # (step it was asked for at, chunk)
         self._coming: tuple[int, ActionChunk] | None = None
+        self._coming_delay = delay_steps
         self._step = 0
         self._shown = 0  # the step at which the chunk that gave the last action was asked for
         self.seams: list[int] = []
@@ -263,12 +274,18 @@ class OverlappingChunks:
             return True
         return self._coming is None and self._step - active[0] >= self._execute_steps
 
-    def add(self, chunk: ActionChunk, time_s: float) -> None:
+    def covers(self, time_s: float) -> bool:
+        """Whether a chunk has an action for this step."""
+        return self._current(time_s) is not None
+
+    def add(self, chunk: ActionChunk, time_s: float, late_steps: int | None = None) -> None:
+        """See `ChunkExecution.add`; it takes over after `late_steps`, if the delay was measured, else `delay_steps`."""
         _check_addition(chunk, self._horizon, time_s)
         if self._current(time_s) is None:
             self._active, self._coming = (self._step, chunk), None  # the robot has waited for it
         else:
             self._coming = (self._step, chunk)
+            self._coming_delay = self._delay_steps if late_steps is None else late_steps
 
     def committed(self, time_s: float) -> Float32[np.ndarray, "steps action_dim"] | None:
         active = self._current(time_s)
@@ -289,9 +306,12 @@ class OverlappingChunks:
         self._step += 1
         return action
 
+    def skip(self) -> None:
+        self._step += 1
+
     def _current(self, time_s: float) -> tuple[int, ActionChunk] | None:
         """The chunk that foresaw this step, after the coming one has taken over if it is time."""
-        if self._coming is not None and self._step - self._coming[0] >= self._delay_steps:
+        if self._coming is not None and self._step - self._coming[0] >= self._coming_delay:
             self._active, self._coming = self._coming, None
         if self._active is None or self._step - self._active[0] >= self._horizon:
             return None

@@ -166,7 +166,7 @@ class _Rollout:
                 self._episodes[slot] = _Episode(index, spec, observation, execution)
             except Exception as error:
                 empty = np.zeros((0, self._policy.embodiment.action_dim), np.float32)
-                yield RolloutResult(index, slot, spec, "", False, 0, empty, error=_in_one_line(error, spec))
+                yield RolloutResult(index, slot, spec, "", False, 0, empty, error=in_one_line(error, spec))
                 continue
             if self._events.on_reset is not None:
                 self._events.on_reset(slot, spec, observation)
@@ -244,7 +244,7 @@ class _Rollout:
     def _end(self, slot: int, *, success: bool, error: Exception | None = None) -> RolloutResult:
         episode = self._episodes.pop(slot)
         actions = np.array(episode.actions, np.float32).reshape(-1, self._policy.embodiment.action_dim)
-        text = None if error is None else _in_one_line(error, episode.spec)
+        text = None if error is None else in_one_line(error, episode.spec)
         # An action that the environment refused was not carried out.
         seams = tuple(step for step in episode.execution.seams if step < len(actions))
         return RolloutResult(
@@ -252,6 +252,7 @@ class _Rollout:
         )
 
 
-def _in_one_line(error: Exception, spec: EpisodeSpec) -> str:
+def in_one_line(error: Exception, spec: EpisodeSpec) -> str:
+    """What ended an episode; the log has it whole."""
     _log.debug("%s, seed %d ended in an error", spec.task, spec.seed, exc_info=error)
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -51,6 +51,7 @@ from vla_sim.scores import latency, scores, seam_jumps
 from vla_sim.steps_completed import steps_tree
 from vla_sim.stopping import Stop, stop_when_sure
 from vla_sim.suites import staged, suite
+from vla_sim.wall_clock import Clock, wall_tree
 from vla_sim.workers import Pool
 from vla_sim.worlds.engines import Engines
 
@@ -103,8 +104,8 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         CheckpointError, EmbodimentMismatch: if the policy cannot be loaded for this robot.
     """
     begin = time.monotonic()
-    asked = dataclasses.replace(config, suite=with_mapping(config.suite, config.mapping))
-    config = dataclasses.replace(asked, suite=staged(asked.suite, Engines(config.engine, config.pictures)))
+    asked = _with_mapping(config)
+    config = _with_engines(asked)
     main_run, *controls = check_config(config)
     contamination = check_contamination(config, [main_run, *controls])
     chosen = suite(config.suite)
@@ -157,7 +158,8 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
         "hashes": {"checkpoint": checkpoint_hash(config.policy), "config": config_hash(asked)},
         "hardware": provenance.hardware(),
         "render": provenance.render_settings(),
-        "execution": cli.resolved(config.execution),
+        "execution": cli.resolved(main_run.execution),
+        "wall_clock": _kept_time(main_run, outcomes, chosen.embodiment.control_hz),
         "config": cli.resolved(asked),
     }
     return Evaluation(report, filmed.films, filmed.traces)
@@ -168,9 +170,22 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
 
 def _pool(config: EvalConfig, runs: Sequence[Run]) -> contextlib.AbstractContextManager[Pool]:
     most = max(len(run.specs) for run in runs)
+    if config.clock is Clock.WALL:
+        make = functools.partial(make_runner, 1, config.suite)
+        return launched_pool(config.launcher, make, config.workers or 1, most, config.ray)
     batch = min(config.batch, -(-most // min(config.workers or os.cpu_count() or 1, most)))
     make = functools.partial(make_runner, batch, config.suite)
     return launched_pool(config.launcher, make, config.workers, most, config.ray)
+
+
+def _with_mapping(config: EvalConfig) -> EvalConfig:
+    """The same with a suite whose name says its mapping."""
+    return dataclasses.replace(config, suite=with_mapping(config.suite, config.mapping))
+
+
+def _with_engines(config: EvalConfig) -> EvalConfig:
+    """The same with a suite whose name says its engines."""
+    return dataclasses.replace(config, suite=staged(config.suite, Engines(config.engine, config.pictures)))
 
 
 def make_runner(batch: int, suite_name: str = "tabletop") -> JobRunner:
@@ -197,6 +212,7 @@ def _journal(config: EvalConfig, name: str) -> Iterator[Journal]:
 
 def _run_shard(config: EvalConfig, shard: Shard) -> int:
     """Carry out a share of the episodes of every run, keep the outcomes, tell how many; the exit status."""
+    config = _with_engines(_with_mapping(config))
     runs = [dataclasses.replace(run, specs=shard.of_all(run.specs)) for run in check_config(config)]
     runs = [run for run in runs if run.specs]
     if not runs:
@@ -264,10 +280,18 @@ def _carry_out(
     return _in_order(messages), calls
 
 
+def _kept_time(run: Run, outcomes: Sequence[Outcome], control_hz: float) -> dict[str, Any] | None:
+    """How the main run kept time; `None` if no time passed while the policy computed."""
+    if run.wall is None:
+        return None
+    stats = [outcome.wall for outcome in outcomes if outcome.wall is not None]
+    return wall_tree(stats, control_hz=control_hz, delay_s=run.wall.delay_s)
+
+
 def _film(config: EvalConfig, run: Run, results: Sequence[RolloutResult], pool: Pool, progress: Progress) -> Filmed:
-    """Some episodes once more, filmed."""
+    """Some episodes once more, filmed; none that went by the clock, for they would not be the same again."""
     chosen = set(worth_filming(results, config.videos, config.failure_videos))
-    indices = sorted(chosen | filmed_elsewhere(config.film_as_in, results))
+    indices = sorted(chosen | filmed_elsewhere(config.film_as_in, results)) if run.wall is None else []
     return film_again(config, run, results, indices, pool, progress)
 
 

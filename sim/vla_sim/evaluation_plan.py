@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from vla_policies import loading
 from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.seen_scenes import SeenScenes
+from vla_policies.wall_rollout import WallClock
 from vla_sim.check import check_at_start
 from vla_sim.comparison import read_report
 from vla_sim.contamination import require_other_seeds, require_unseen
@@ -31,6 +33,7 @@ from vla_sim.oracle import ScriptedPolicy
 from vla_sim.peeking import peeks
 from vla_sim.resuming.shards import JOURNAL, Shard, journals_in
 from vla_sim.suites import SuiteEnvironment, suite
+from vla_sim.wall_clock import Clock
 from vla_sim.worlds.engines import Engine
 from vla_sim.worlds.rendering import MAX_HEIGHT, MAX_WIDTH
 
@@ -98,6 +101,11 @@ class EvalConfig:
     """What the policy is told: its own task, or a wrong one."""
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
     """How action chunks are carried out."""
+    clock: Clock = Clock.SIMULATED
+    """Whose time passes while the policy computes; with wall, one environment a process, one process unless `workers`
+    says otherwise, and no videos."""
+    delay_ms: float = 0.0
+    """Added to every prediction: of simulated time (the same as `execution.delay_s`), or of the clock's."""
     controls: list[Control] | None = None
     """Beside the main evaluation; if not given, all of them for a checkpoint and none for others."""
     until: float | None = None
@@ -148,6 +156,8 @@ class Run:
     policy: str
     specs: tuple[EpisodeSpec, ...]
     execution: ExecutionConfig
+    wall: WallClock | None = None
+    """That the world goes by the clock."""
 
 
 def check_config(config: EvalConfig) -> list[Run]:
@@ -172,6 +182,7 @@ def check_config(config: EvalConfig) -> list[Run]:
             raise ConfigError(f"{name} is {lowest} or more, got {value}")
     if config.until is not None and not 0.0 < config.until < 0.5:
         raise ConfigError(f"until is a half-width between 0 and 0.5, got {config.until}")
+    _check_delay(config)
     if config.shard is not None:
         Shard.parse(config.shard)
         if config.until is not None:
@@ -206,6 +217,13 @@ def _check_expert(config: EvalConfig, runs: Sequence[Run]) -> None:
         raise ConfigError(
             f"suite '{config.suite}' has no scripted expert, so neither policy 'scripted' nor control 'oracle'"
         )
+
+
+def _check_delay(config: EvalConfig) -> None:
+    if not (math.isfinite(config.delay_ms) and config.delay_ms >= 0):
+        raise ConfigError(f"delay_ms is zero or more, got {config.delay_ms}")
+    if config.clock is Clock.SIMULATED and config.delay_ms and config.execution.delay_s:
+        raise ConfigError("delay_ms and execution.delay_s are the same delay when clock=simulated: give one of them")
 
 
 def _check_out(out: Path) -> None:
@@ -243,10 +261,21 @@ def planned_runs(config: EvalConfig) -> list[Run]:
             "held_out", config.policy, _specs(config, templates=TemplateSet.HELD_OUT), config.execution
         ),
     }
-    return [
+    runs = [
         Run("policy", config.policy, specs, config.execution),
         *(plans[control] for control in Control if control in chosen),
     ]
+    return [_by_clock(run, config) if run.execution is config.execution else run for run in runs]
+
+
+def _by_clock(run: Run, config: EvalConfig) -> Run:
+    """A run of the policy under the clock and the delay that were asked for; other controls never wait for it."""
+    delay_s = config.delay_ms / 1000
+    if config.clock is Clock.WALL:
+        return dataclasses.replace(run, wall=WallClock(delay_s))
+    if not delay_s:
+        return run
+    return dataclasses.replace(run, execution=dataclasses.replace(run.execution, delay_s=delay_s))
 
 
 def chosen_tasks(suite_name: str, tasks: Sequence[str]) -> list[str]:

@@ -11,11 +11,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from vla.clock import RealClock
 from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transition
 from vla_policies.certainty import CertainPolicy, Certainties, TokenEntropy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.decisions import Decisions
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
+from vla_policies.wall_rollout import WallClock, WallStats, wall_rollout
 from vla_sim.attribution import Progress, Watch
 from vla_sim.explaining import ExplainConfig, explained
 from vla_sim.filming import Film, FilmConfig
@@ -48,6 +50,8 @@ class Job:
     """With films come traces of what was decided."""
     explain: ExplainConfig | None = None
     """Maps of what the policy looked at, for filmed episodes."""
+    wall: WallClock | None = None
+    """That the world goes by the clock; in one environment."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Outcome:
     """Whether it ran out of steps; `None` if it was not carried out to its end."""
     trace: dict[str, Any] | None = None
     """What was decided, of an episode that is filmed; see `vla_sim.traces`."""
+    wall: WallStats | None = None
+    """How it kept time, if the world went by the clock."""
 
 
 def lost_outcome(index: int, spec: EpisodeSpec, reason: str) -> Outcome:
@@ -93,7 +99,7 @@ class JobRunner:
         """Keep the environments: each is a slot of the rollout loop. A policy is made when it is first asked for."""
         self._environments = environments
         self._make_policy = make_policy
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[tuple[str, int | None], Policy] = {}
 
     def run(self, job: Job | LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[Message]:
         """Outcomes as episodes end, and the calls of the policy after the first few.
@@ -110,10 +116,11 @@ class JobRunner:
         for environment in self._environments:
             environment.close()
 
-    def _policy(self, name: str) -> Policy:
-        if name not in self._policies:
-            self._policies[name] = self._make_policy(name, None)
-        return self._policies[name]
+    def _policy(self, name: str, batch_size: int | None) -> Policy:
+        key = name, batch_size
+        if key not in self._policies:
+            self._policies[key] = self._make_policy(name, batch_size)
+        return self._policies[key]
 
     def _rollout(self, job: Job, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[Message]:
         indices: list[int] = []
@@ -133,20 +140,39 @@ class JobRunner:
             if camera is not None:
                 camera.shoot(slot)
 
-        policy = self._policy(job.policy)
+        # By the clock, a policy answers one robot as soon as it can; else passes are of one size, for equal bits.
+        policy = self._policy(job.policy, None if job.wall is None else 1)
         certainties = Certainties(policy) if camera is None and isinstance(policy, CertainPolicy) else None
         tracer = None if camera is None else _Tracer(policy, job, self._make_policy)
         acting = policy if tracer is None else tracer.decisions
         events = RolloutEvents(on_reset, on_step, on_predict=calls.append)
         taken = _remembering(specs, indices)
-        for result in rollout(certainties or acting, self._environments, taken, job.execution, events=events):
+        for result, wall in self._results(certainties or acting, taken, job, events):
             film = None if camera is None else camera.finish(result.slot)
             entropy = None if certainties is None else certainties.finish(result.slot)
             decided = None if tracer is None else tracer.finish(result)
             late = timed_out.pop(result.slot, None)
             is_late = late if result.error is None else None
-            yield Outcome(indices[result.index], result, film, watch.finish(result.slot), entropy, is_late, decided)
+            progress = watch.finish(result.slot)
+            yield Outcome(indices[result.index], result, film, progress, entropy, is_late, decided, wall)
         yield from calls[_WARM_UP_CALLS:]
+
+    def _results(
+        self, policy: Policy, specs: Iterator[EpisodeSpec], job: Job, events: RolloutEvents
+    ) -> Iterator[tuple[RolloutResult, WallStats | None]]:
+        if job.wall is None:
+            found = rollout(policy, self._environments, specs, job.execution, events=events)
+            yield from ((result, None) for result in found)
+        else:
+            yield from wall_rollout(
+                policy,
+                self._environments[0],
+                specs,
+                job.execution,
+                clock=RealClock(),
+                wall=job.wall,
+                events=events,
+            )
 
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:
         policy = self._make_policy(job.policy, 1)

@@ -21,6 +21,7 @@ from vla_sim.filming import FilmConfig, frames_per_second
 from vla_sim.pages import Inlining, page_environment
 from vla_sim.tally import told_errors
 from vla_sim.taxonomy import FLAG_MEANING, OUTCOMES, filter_link, stage_meaning, stage_names, taxonomy
+from vla_sim.wall_clock import told
 
 TEMPLATE = "report_template.html"
 
@@ -104,6 +105,7 @@ def report_page(
         explained=report.get("explained"),
         num_beside=inlining.num_beside,
         told_errors=told_errors(report["overall"]),
+        kept_time=told(report["wall_clock"]) if report.get("wall_clock") else [],
         details=json.dumps({name: report[name] for name in _DETAILS}, indent=2),
     )
 
@@ -175,6 +177,8 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
             f"one chunk takes {_milliseconds(call['p50'])} (p50), {_milliseconds(call['p99'])} (p99); "
             f"the whole took {report['seconds']['total']:.0f} s"
         )
+    for line in told(report["wall_clock"]) if report.get("wall_clock") else ():
+        console.print(line, markup=False, highlight=False)
     done_before = report["seconds"].get("episodes_done_before")
     if done_before:
         console.print(f"{done_before} episodes were done before, and their outcomes kept; resume=false begins anew")

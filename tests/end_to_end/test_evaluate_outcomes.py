@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla.clock import VirtualClock
 from vla.interfaces import EpisodeSpec
 from vla.model.compact import CompactConfig
 from vla.model.vla_model import Head
@@ -22,7 +23,7 @@ from vla.tokens.text import TextTokenizer
 from vla_policies.checkpoint import Checkpoint, make_model, save_checkpoint
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.rollout import RolloutResult
-from vla_sim import demo, evaluate
+from vla_sim import demo, evaluate, jobs
 from vla_sim.embodiments import TABLETOP_PANDA
 from vla_sim.environment import TabletopEnvironment
 from vla_sim.evaluation_plan import Control
@@ -236,6 +237,19 @@ def test_a_token_policy_is_asked_how_sure_it_was(tmp_path: Path, checkpoint: str
     calibration = json.loads((tmp_path / "report.json").read_text())["calibration"]
     assert calibration["failures"] + calibration["successes"] == 2
     assert set(calibration) == {"failures", "successes", "mean_entropy", "highest_entropy"}
+
+
+def test_by_the_clock_a_report_says_how_time_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = VirtualClock()
+    monkeypatch.setattr(jobs, "RealClock", lambda: clock)
+    arguments = ["policy=random", "tasks=[reach]", "episodes=2", "clock=wall", "delay_ms=250", f"out={tmp_path}"]
+    assert evaluate.main(arguments) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    kept = report["wall_clock"]
+    assert (kept["delay_ms"], kept["latency_ms"]["p50"], kept["void"], report["videos"]) == (250.0, 250.0, False, [])
+    assert kept["realised_hz"] == pytest.approx(10.0, abs=0.01)
+    assert 0.4 < kept["missing"] < 0.6  # two steps are waited for, two carried out
+    assert "the world did not wait" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.slow

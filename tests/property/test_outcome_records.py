@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vla.interfaces import EpisodeSpec
 from vla_policies.certainty import TokenEntropy
 from vla_policies.rollout import RolloutResult
+from vla_policies.wall_rollout import WallStats
 from vla_sim.attribution import Progress
 from vla_sim.jobs import Outcome
 from vla_sim.resuming.outcomes import outcome_of_json, outcome_to_json
@@ -46,6 +47,7 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         progress=draw(st.none() | st.just(Progress(tuple(stages), held, draw(st.booleans())))),
         entropy=draw(st.none() | st.builds(TokenEntropy, finite, finite)),
         timed_out=draw(st.none() | st.booleans()),
+        wall=draw(st.none() | st.builds(WallStats, *[st.integers(0, 9)] * 4, st.tuples(finite, finite), finite)),
     )
 
 

@@ -13,6 +13,7 @@ from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
 from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.loading import PRETRAINED
+from vla_policies.wall_rollout import WallClock
 from vla_sim.evaluation_plan import (
     Control,
     EvalConfig,
@@ -25,6 +26,7 @@ from vla_sim.evaluation_plan import (
 from vla_sim.filming import FilmConfig
 from vla_sim.suites import suite
 from vla_sim.tasks import GROUPS, SUITES, TASKS
+from vla_sim.wall_clock import Clock
 
 
 def config(**values: Any) -> EvalConfig:
@@ -167,3 +169,25 @@ def test_a_hash_leaves_out_what_cannot_change_an_outcome(change: dict[str, Any])
 @pytest.mark.parametrize("change", [{"seed": 8}, {"policy": PRETRAINED}, {"tasks": ["reach"]}, {"episodes": 4}])
 def test_a_hash_tells_evaluations_apart(change: dict[str, Any]) -> None:
     assert config_hash(config(**change)) != config_hash(config())
+
+
+def test_a_wall_clock_is_for_the_policys_own_runs() -> None:
+    asked = config(policy="pretrained", clock=Clock.WALL, delay_ms=50.0)
+    assert {run.name: run.wall is not None for run in planned_runs(asked)} == {
+        "policy": True,
+        **{control.value: control not in (Control.RANDOM, Control.ZERO, Control.ORACLE) for control in Control},
+    }
+    assert planned_runs(asked)[0].wall == WallClock(0.05)
+
+
+def test_a_simulated_delay_in_milliseconds_is_that_of_the_execution() -> None:
+    late = ExecutionConfig(ExecutionMode.ASYNCHRONOUS)
+    asked = config(delay_ms=300.0, execution=late)
+    assert planned_runs(asked)[0].execution == dataclasses.replace(late, delay_s=0.3)
+    assert planned_runs(config())[0].execution == ExecutionConfig()
+    with pytest.raises(ConfigError, match="the same delay"):
+        check_config(config(delay_ms=300.0, execution=dataclasses.replace(late, delay_s=0.3)))
+    with pytest.raises(ConfigError, match=r"use execution\.mode=asynchronous"):
+        check_config(config(delay_ms=300.0))
+    with pytest.raises(ConfigError, match="delay_ms is zero or more"):
+        check_config(config(delay_ms=-1.0))

@@ -33,6 +33,7 @@ def about(run: Run) -> dict[str, Any]:
         "policy": run.policy,
         "checkpoint": checkpoint_hash(run.policy),
         "execution": cli.resolved(run.execution),
+        "wall": None if run.wall is None else dataclasses.asdict(run.wall),
     }
 
 
@@ -44,7 +45,7 @@ def carry_out(run: Run, pool: Pool, journal: Journal | None) -> Iterator[Message
     missing = [index for index in range(len(run.specs)) if index not in known]
     if not missing:
         return
-    job = Job(run.policy, run.execution)
+    job = Job(run.policy, run.execution, wall=run.wall)
     for message in pool.run(job, [run.specs[index] for index in missing]):
         if isinstance(message, Outcome):
             message = dataclasses.replace(message, index=missing[message.index])

@@ -12,6 +12,7 @@ import numpy as np
 from vla.interfaces import EpisodeSpec
 from vla_policies.certainty import TokenEntropy
 from vla_policies.rollout import RolloutResult
+from vla_policies.wall_rollout import WallStats
 from vla_sim.attribution import Progress
 from vla_sim.jobs import Outcome
 
@@ -27,6 +28,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
         "action_dim": int(result.actions.shape[1]),
         "seams": [int(step) for step in result.seams],
         "timed_out": outcome.timed_out,
+        "wall": None if outcome.wall is None else dataclasses.asdict(outcome.wall),
         "progress": None
         if progress is None
         else [list(progress.stages), sorted(progress.held), bool(progress.moved_another)],
@@ -54,6 +56,7 @@ def outcome_of_json(tree: Mapping[str, Any], index: int, spec: EpisodeSpec) -> O
         progress=None if tree["progress"] is None else _progress(*tree["progress"]),
         entropy=None if tree["entropy"] is None else TokenEntropy(*tree["entropy"]),
         timed_out=tree["timed_out"],
+        wall=None if tree["wall"] is None else _wall(**tree["wall"]),
     )
 
 
@@ -61,6 +64,10 @@ def spec_to_json(spec: EpisodeSpec) -> dict[str, Any]:
     """All that names an episode."""
     tree = dataclasses.asdict(spec)
     return tree | {"templates": spec.templates.value, "instruction_kind": spec.instruction_kind.value}
+
+
+def _wall(latencies_s: list[float], **counts: Any) -> WallStats:
+    return WallStats(latencies_s=tuple(latencies_s), **counts)
 
 
 def _progress(stages: list[str], held: list[str], moved_another: bool) -> Progress:
