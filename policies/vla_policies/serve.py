@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import json
 import logging
 import signal
@@ -23,13 +24,22 @@ from vla.embodiment import Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import Observation, Policy
 from vla_policies.loading import PRETRAINED, checkpoint_folder, checkpoint_hash, is_checkpoint, load_policy
-from vla_policies.serving.access import read_token, require_guarded, tls_context
+from vla_policies.serving.access import is_loopback, read_token, require_guarded, tls_context
 from vla_policies.serving.extra import require_installed
 
 NOT_SAFETY_RATED = (
     "Nothing here is safety-rated: a server cannot see the arm. What protects it stands beside it, and its own "
     "emergency stop stays in the operator's hand."
 )
+
+
+class WireProtocol(enum.Enum):
+    """What clients speak."""
+
+    OPENPI = "openpi"
+    """WebSocket and msgpack as openpi's clients have them; what `vla deploy server=` speaks."""
+    VLA_EVAL = "vla_eval"
+    """That of the evaluation harness `vla-eval`, on this machine alone."""
 
 
 @dataclasses.dataclass
@@ -62,6 +72,10 @@ class ServeConfig:
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     max_connections: int = 16
     """Clients at a time; more are turned away."""
+    protocol: WireProtocol = WireProtocol.OPENPI
+    """What clients speak."""
+    mapping: str = "same"
+    """With protocol=vla_eval, which of the benchmark's features is which of ours: same, metaworld or a YAML file."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,12 +96,26 @@ def serve(config: ServeConfig) -> int:
     tls = _tls(config)
     require_guarded(config.host, has_token=token is not None, has_tls=tls is not None)
     policy = load_served(config)
+    if config.protocol is WireProtocol.VLA_EVAL:
+        return _serve_harness(config, policy)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     print(NOT_SAFETY_RATED, file=sys.stderr)
     try:
         asyncio.run(_serve(config, policy, token, tls))
     except OSError as error:
         raise ConfigError(f"cannot listen on host={config.host} port={config.port}: {error}") from error
+    return 0
+
+
+def _serve_harness(config: ServeConfig, policy: Policy) -> int:
+    if not is_loopback(config.host) or config.token_file is not None:
+        raise ConfigError("protocol=vla_eval knows no token: stay on host=127.0.0.1, behind an SSH tunnel if need be")
+    from vla_policies.interchange.feature_mapping import named_mapping
+    from vla_policies.interchange.harness_server import HarnessServer, serve_harness
+
+    server = HarnessServer(policy, named_mapping(config.mapping, policy.embodiment))
+    print(NOT_SAFETY_RATED, file=sys.stderr)
+    serve_harness(server, config.host, config.port)
     return 0
 
 
