@@ -441,6 +441,9 @@ class Robot:
     cameras: tuple[Camera, ...]
     embodiment: Embodiment
     kinematics: Kinematics
+    arm_model: str | None = None
+    """One of `vla.kinematics.ARMS`, whose shapes it has: where one is named, the envelope watches how near it comes to
+    itself and to obstacles."""
     is_done: Callable[[], bool] | None = None
     """Whether the task is achieved, as someone other than the policy knows: a simulator, an operator's key.
     For the report, and to end an episode; a policy never sees it."""

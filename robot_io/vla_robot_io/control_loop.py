@@ -18,8 +18,9 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
+from vla.clearance import ArmClearance, Nearness
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, ObservationError
 from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
@@ -106,7 +107,7 @@ class ArmEnvironment:
         limits = limits_of(robot.arm.spec, envelope)
         self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, limits)
         self._trips = TripLog()
-        guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3])
+        guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3], _nearness(robot, envelope))
         self._arm = GuardedArm(robot.arm, clock, guard, self._control.guard, self._trips)
         self._cameras = WatchedCameras(robot, clock, self._control.camera_age_s, self._control.frozen_frames)
         self._blind: tuple[Reason, ...] = ()
@@ -305,6 +306,19 @@ class ArmEnvironment:
                 overruns=overruns,
             )
             self.on_step(report)
+
+
+def _nearness(robot: Robot, envelope: EnvelopeConfig) -> Callable[[Float64[np.ndarray, " joints"]], Nearness] | None:
+    """How near the robot's arm comes to itself and to the obstacles, where its shapes are known.
+
+    Raises:
+        ConfigError: if there are obstacles, and they are not.
+    """
+    if robot.arm_model is not None:
+        return ArmClearance(robot.arm_model, envelope.obstacles).at
+    if envelope.obstacles:
+        raise ConfigError("envelope.obstacles cannot be watched: the robot names no model of its arm (Robot.arm_model)")
+    return None
 
 
 def commands_per_step(robot: Robot) -> int:

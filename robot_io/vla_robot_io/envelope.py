@@ -1,16 +1,17 @@
 """The safety envelope: every command passes here last, before the wire. It is not safety-rated.
 
-    asked ─► finite ─► joint limits ─► step size ─► workspace box ─► command
-               │            │              │               │
-             refuse     clamp inward   clamp, or       clamp: stop
-                                       fault if 4x     at the wall
+    asked ─► finite ─► joint limits ─► step size ─► workspace box ─► clearance ─► command
+               │            │              │               │             │
+             refuse     clamp inward   clamp, or       clamp: stop   slow down,
+                                       fault if 4x     at the wall   then hold
 
 Every stage measures from the *last command*, never from the measured position: an arm that lags behind its
 command, as every arm under gravity does, would otherwise be slowed down, or dropped. Every stage leaves a way
 back: where the last command is already beyond a limit, the next may stay or come inward, not go farther out.
 
 `Envelope.judge` is a pure function. With L the last command, whatever is asked, its answer is finite, within
-the soft limits and one step of L, and the same when asked again: judge(judge(x, L), L) = judge(x, L).
+the soft limits and one step of L, and the same when asked again: judge(judge(x, L), L) = judge(x, L), except where
+nearness slows the arm down, which it does once more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from vla.clearance import Nearness
 from vla.errors import ActionError, ArmError
 from vla_robot_io.limits import AXES, Limits
 from vla_robot_io.reasons import Code, Reason
@@ -65,12 +67,24 @@ class Verdict:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Near:
+    """A step that leads nearer to something that is near."""
+
+    reason: Reason
+    is_refused: bool
+    share: float
+    """How much of the step is taken, if it is not refused."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Envelope:
-    """The four stages, for one arm."""
+    """The five stages, for one arm."""
 
     limits: Limits
     end_effector: Callable[[Float64[np.ndarray, " joints"]], Float64[np.ndarray, " 3"]]
     """Forward kinematics: joint positions to the end-effector's position in the base frame, m."""
+    nearness: Callable[[Float64[np.ndarray, " joints"]], Nearness] | None = None
+    """How near the arm comes to itself and to what is around it; not watched if not given."""
 
     def judge(
         self, asked: Setpoint, last: Setpoint, *, now_s: float = 0.0, refused_at_s: tuple[float, ...] = ()
@@ -98,7 +112,12 @@ class Envelope:
             return Verdict(Outcome.FAULT, last, (*reasons, *jumps), refused_at_s)
         positions, slowed = _clamp_step(inside.positions, last.positions, self.limits)
         positions, boxed = self._clamp_to_box(positions, last.positions)
-        reasons = (*reasons, *slowed, *boxed)
+        near = self._near(positions, last.positions)
+        if near is not None and near.is_refused:
+            return Verdict(Outcome.HOLD, last, (*reasons, *slowed, *boxed, near.reason), refused_at_s)
+        if near is not None:
+            positions = _toward(last.positions, positions, near.share)
+        reasons = (*reasons, *slowed, *boxed, *([near.reason] if near else []))
         outcome = Outcome.CLAMP if reasons else Outcome.PASS
         return Verdict(outcome, Setpoint(positions, inside.gripper_m), reasons, refused_at_s)
 
@@ -133,6 +152,20 @@ class Envelope:
             if _inside(self.end_effector(candidate), low, high).all():
                 reached, fraction = candidate, fraction + width
         return reached, tuple(self._wall(axis, there[axis]) for axis in np.flatnonzero(outside))
+
+    def _near(self, asked: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"]) -> _Near | None:
+        """What nearness makes of a step; None where nothing is near, or the step leads away from it."""
+        if self.nearness is None:
+            return None
+        there, slow, stop = self.nearness(asked), self.limits.slow_clearance_m, self.limits.stop_clearance_m
+        if there.distance_m >= slow or there.distance_m >= self.nearness(last).distance_m:
+            return None
+        first, second = there.between
+        limit = stop if there.distance_m < stop else slow
+        done = "held" if there.distance_m < stop else "slowed down"
+        text = f"{first} would come {there.distance_m:.4f} m near {second}, under {limit:g} m: {done}"
+        reason = Reason(Code.CLEARANCE, first, there.distance_m, limit, text)
+        return _Near(reason, there.distance_m < stop, (there.distance_m - stop) / (slow - stop))
 
     def _wall(self, axis: np.intp, value: float) -> Reason:
         below = not value > self.limits.box_low[axis]

@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float64
 
+from vla.clearance import SLOW_M
 from vla.errors import ConfigError
 from vla.interfaces import ArmSpec
 
@@ -36,6 +37,12 @@ class EnvelopeConfig:
     """The part of each joint's published speed limit that a command may ask for, above 0, at most 1."""
     fault_factor: float = 4.0
     """A command this many steps away from the last is a jump, not a motion: it latches a fault."""
+    slow_clearance_m: float = 0.05
+    """Nearer to itself or to an obstacle than this the arm slows down as it comes nearer, m ..."""
+    stop_clearance_m: float = 0.01
+    """... and nearer than this it does not come, m."""
+    obstacles: list[list[float]] = dataclasses.field(default_factory=list)
+    """Boxes that stand around the arm: x, y, z of the middle in the base frame, half of each length, m."""
     refusals_to_fault: int = 3
     """This many non-finite commands ..."""
     refusal_window_s: float = 1.0
@@ -56,6 +63,8 @@ class Limits:
     box_low: Float64[np.ndarray, " 3"]
     """m; the floor is in it"""
     box_high: Float64[np.ndarray, " 3"]
+    slow_clearance_m: float
+    stop_clearance_m: float
     fault_factor: float
     refusals_to_fault: int
     refusal_window_s: float
@@ -76,12 +85,16 @@ def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
     for name in ("gripper_low_m", "gripper_high_m", "rate_hz"):
         _require_finite(f"{spec.name}'s {name}", getattr(spec, name))
     for field in dataclasses.fields(config):
-        _require_finite(f"envelope.{field.name}", getattr(config, field.name))
+        for values in getattr(config, field.name) if field.name == "obstacles" else [getattr(config, field.name)]:
+            _require_finite(f"envelope.{field.name}", values)
     _require("envelope.soft_margin_rad", config.soft_margin_rad, config.soft_margin_rad >= 0, "at least 0")
     _require("envelope.speed_factor", config.speed_factor, 0 < config.speed_factor <= 1, "above 0, at most 1")
     _require("envelope.fault_factor", config.fault_factor, config.fault_factor > 1, "above 1")
     _require("envelope.refusals_to_fault", config.refusals_to_fault, config.refusals_to_fault >= 1, "at least 1")
     _require("envelope.refusal_window_s", config.refusal_window_s, config.refusal_window_s > 0, "above 0")
+    order = 0 <= config.stop_clearance_m < config.slow_clearance_m <= SLOW_M
+    told = f"{config.stop_clearance_m} and {config.slow_clearance_m}"
+    _require("envelope.stop_clearance_m and slow_clearance_m", told, order, f"in this order from 0 to {SLOW_M}")
     _require(f"{spec.name}'s rate_hz", spec.rate_hz, spec.rate_hz > 0, "above 0")
     limits = Limits(
         joints=spec.joints,
@@ -92,6 +105,8 @@ def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
         gripper_high_m=spec.gripper_high_m,
         box_low=_box_corner("box_low_m", config.box_low_m),
         box_high=_box_corner("box_high_m", config.box_high_m),
+        slow_clearance_m=config.slow_clearance_m,
+        stop_clearance_m=config.stop_clearance_m,
         fault_factor=config.fault_factor,
         refusals_to_fault=config.refusals_to_fault,
         refusal_window_s=config.refusal_window_s,

@@ -35,4 +35,4 @@ def loopback_robot(
     frozen = dict([frozen_camera] if frozen_camera else [])
     arm = FakeArm(clock, rate_hz=rate_hz, start=np.array(REST_POSTURE), faults=arm_faults)
     cameras = tuple(FakeCamera(spec, clock, frozen=frozen.get(spec.name)) for spec in embodiment.cameras)
-    return Robot(arm, cameras, embodiment, ArmKinematics("panda"), is_simulated=True)
+    return Robot(arm, cameras, embodiment, ArmKinematics("panda"), "panda", is_simulated=True)

@@ -34,6 +34,8 @@ class Code(enum.Enum):
     """Envelope, stage 3: farther from the last command than one command period allows."""
     WORKSPACE = "workspace"
     """Envelope, stage 4: the end-effector beyond the box or below the floor."""
+    CLEARANCE = "clearance"
+    """Envelope, stage 5: the arm too near to itself, or to an obstacle."""
     ACTION_LIMIT = "action_limit"
     """An action beyond the limits that the embodiment states."""
     UNREACHABLE = "unreachable"

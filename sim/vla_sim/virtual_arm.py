@@ -56,6 +56,7 @@ def make_robot(
         cameras=tuple(VirtualCamera(world, spec) for spec in world.embodiment.cameras),
         embodiment=world.embodiment,
         kinematics=ArmKinematics(arm),
+        arm_model=arm,
         is_done=lambda: attempt.task.success(table, attempt.names),
         is_simulated=True,
     )

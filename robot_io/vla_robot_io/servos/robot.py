@@ -80,7 +80,7 @@ def make_robot(
     eyes = _open_cameras(body, cameras or {}, clock)
     bus = ServoBus(SerialWire(port, baud), dialect)
     servos = ServoArm(bus, MODELS[model], Calibration.load(Path(calibration)), config, clock)
-    return Robot(servos, eyes, body, kinematics)
+    return Robot(servos, eyes, body, kinematics, arm)
 
 
 def emulated_robot(
