@@ -49,16 +49,22 @@ HELD_OUT = (
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
     """A drawer, closed, with its way free; two or three blocks and a pad."""
-    drawer = Thing(Kind.DRAWER, "", float(generator.uniform(0.30, 0.33)), float(generator.uniform(-0.11, 0.11)))
+    drawer = draw_drawer(generator)
     blocks = layout.other_colours(generator, (), int(generator.integers(2, 4)))
     wishes = [Wish(Kind.BLOCK, colour) for colour in blocks]
     wishes += [Wish(Kind.PAD, colour) for colour in layout.other_colours(generator, (), 1)]
-
-    def is_clear(things: Sequence[Thing]) -> bool:
-        return all(thing.x > drawer.x + 0.28 or abs(thing.y - drawer.y) > 0.15 for thing in things)
-
-    things = layout.scatter(generator, wishes, fixed=(drawer,), accept=is_clear)
+    things = layout.scatter(generator, wishes, fixed=(drawer,), accept=lambda things: is_clear(drawer, things))
     return Scene(things, layout.start_pose(generator), gripper=1.0)
+
+
+def draw_drawer(generator: np.random.Generator) -> Thing:
+    """A drawer at the near edge of the table."""
+    return Thing(Kind.DRAWER, "", float(generator.uniform(0.30, 0.33)), float(generator.uniform(-0.11, 0.11)))
+
+
+def is_clear(drawer: Thing, things: Sequence[Thing]) -> bool:
+    """Whether nothing stands where the drawer opens, nor close beside it."""
+    return all(thing.x > drawer.x + 0.28 or abs(thing.y - drawer.y) > 0.15 for thing in things)
 
 
 def success(world: World, names: Names) -> bool:

@@ -21,6 +21,8 @@ BEHIND_M = 0.062
 """Where to come down behind the block: clear of its corners."""
 LANE_M = 0.016
 """How far beside the line through block and pad a push may run before it starts again."""
+_BESIDE_M = {Kind.BOWL: 0.112, Kind.BUTTON: 0.085}
+"""So far beside the way of a push do things of these kinds stand."""
 MAX_PUSH_STEP_M = 0.032
 ARRIVED_M = 0.015
 MAX_SPEED_M_S = 0.02
@@ -50,11 +52,11 @@ HELD_OUT = (
 
 def scene(generator: np.random.Generator, colours: Colours) -> Scene:
     """Blocks and pads, the way from the block to the pad free."""
-    return layout.blocks_and_pads(generator, *colours, accept=_is_free)
+    return layout.blocks_and_pads(generator, *colours, accept=is_free)
 
 
-def _is_free(things: Sequence[Thing]) -> bool:
-    """Whether the push is neither short nor long, starts within reach, and runs past no other block."""
+def is_free(things: Sequence[Thing]) -> bool:
+    """Whether the push is neither short nor long, starts within reach, and runs past nothing that it would hit."""
     block, pad, others = things[0], things[1], things[2:]
     start, end = np.array([block.x, block.y]), np.array([pad.x, pad.y])
     distance = float(np.linalg.norm(end - start))
@@ -63,10 +65,10 @@ def _is_free(things: Sequence[Thing]) -> bool:
     if not (0.11 < distance < 0.24 and 0.345 < behind[0] < 0.68 and abs(behind[1]) < 0.24):
         return False
     for other in others:
-        if other.kind is Kind.BLOCK:
+        if other.kind is not Kind.PAD:
             offset = np.array([other.x, other.y]) - behind
             on_way = np.clip(offset @ along, 0.0, distance + BEHIND_M)
-            if np.linalg.norm(offset - on_way * along) < 0.075:
+            if np.linalg.norm(offset - on_way * along) < _BESIDE_M.get(other.kind, 0.075):
                 return False
     return True
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 
 from vla.interfaces import EpisodeSpec
-from vla_sim.tasks.grammar import spatial
+from vla_sim.tasks.grammar import goal_suite, language, spatial
 from vla_sim.tasks.grammar.procedural import GrammarTask as GrammarTask
 
 
@@ -35,6 +35,8 @@ class GrammarSuite:
 
 SUITES: dict[str, GrammarSuite] = {
     "spatial": GrammarSuite(spatial.TASKS, spatial.GROUPS, spatial.SETS),
+    "goal": GrammarSuite(goal_suite.TASKS, goal_suite.GROUPS, goal_suite.SETS),
+    "language": GrammarSuite(language.TASKS, language.GROUPS, language.SETS),
 }
 GRAMMAR_TASKS: dict[str, GrammarTask] = {task.name: task for suite in SUITES.values() for task in suite.tasks}
 """By name, which no two share."""

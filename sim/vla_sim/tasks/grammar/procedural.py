@@ -46,6 +46,8 @@ class GrammarTask:
     """Which of the drawn goals is this task's."""
     says_view: bool = False
     """Whether sentences say whose left and right they mean."""
+    paraphrases: bool = False
+    """Whether sentences say the goal in a roundabout way."""
 
     def situation(self, seed: int) -> tuple[Scene, Goal]:
         """The scene and the goal of a seed."""
@@ -69,7 +71,7 @@ class GrammarTask:
         if spec.instruction_kind is InstructionKind.WRONG:
             generator = self.generator(spec.seed, _WRONG_STREAM)
             return say(wrong_goal(goal, scene, generator), spec.templates, generator)
-        return say(goal, spec.templates, generator, says_view=self.says_view)
+        return say(goal, spec.templates, generator, says_view=self.says_view, paraphrases=self.paraphrases)
 
 
 @functools.lru_cache(maxsize=2048)

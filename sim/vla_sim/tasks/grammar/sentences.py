@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -68,6 +68,8 @@ class Wording:
     held_out: tuple[str, ...]
     quantity: Quantity | None = None
     takes_back: bool = False
+    is_paraphrase: bool = False
+    """Whether it says the goal in a roundabout way; the meaning is the same."""
 
     def templates(self, which: TemplateSet) -> tuple[str, ...]:
         return self.training if which is TemplateSet.TRAINING else self.held_out
@@ -197,13 +199,114 @@ WORDINGS: tuple[Wording, ...] = (
         ),
         ("press down {0}", "tap {0} with the gripper", "hit {0} with the gripper", "push {0} down"),
     ),
+    Wording(
+        Act.PICK_UP,
+        (
+            "could you lift {0} please",
+            "i would like to see {0} in the air",
+            "make sure that {0} is off the table",
+            "see to it that {0} hangs in the air",
+            "{0} should be up in the air",
+            "get {0} off the table",
+            "let {0} hang in the air",
+        ),
+        (
+            "could you get {0} off the table please",
+            "i would like to see {0} off the table",
+            "see to it that {0} is up in the air",
+            "{0} should hang in the air",
+        ),
+        is_paraphrase=True,
+    ),
+    Wording(
+        Act.PUT_ON,
+        (
+            "could you put {0} on {1} please",
+            "i would like to see {0} on {1}",
+            "make sure that {0} ends up on {1}",
+            "see to it that {0} is on {1}",
+            "{0} belongs on {1}",
+            "{1} is where {0} should go",
+            "let {0} end up on {1}",
+        ),
+        (
+            "i would like {0} to end up on {1}",
+            "see to it that {0} ends up on {1}",
+            "{1} is where {0} belongs",
+            "{0} should go on {1} please",
+        ),
+        is_paraphrase=True,
+    ),
+    Wording(
+        Act.PUT_IN,
+        (
+            "could you put {0} into {1} please",
+            "i would like to see {0} in {1}",
+            "make sure that {0} ends up in {1}",
+            "see to it that {0} is inside {1}",
+            "{0} belongs in {1}",
+            "inside {1} is where {0} should go",
+            "let {0} end up in {1}",
+        ),
+        (
+            "i would like {0} to end up in {1}",
+            "see to it that {0} ends up inside {1}",
+            "inside {1} is where {0} belongs",
+            "{0} should go into {1} please",
+        ),
+        is_paraphrase=True,
+    ),
+    Wording(
+        Act.PICK_UP,
+        (
+            "pick up {0} without touching it",
+            "pick up {0} but leave it where it is",
+            "lift {0} and do not move it",
+            "grab {0} without moving it",
+            "raise {0} but do not touch it",
+            "take {0} and leave it on the table",
+        ),
+        (
+            "lift {0} without touching it",
+            "grab {0} but leave it where it is",
+            "raise {0} and do not move it",
+            "pick up {0} and leave it on the table",
+        ),
+        takes_back=True,
+    ),
+    Wording(
+        Act.PUT_ON,
+        (
+            "put {0} on {1} without touching it",
+            "put {0} on {1} but leave it where it is",
+            "place {0} on {1} and do not move it",
+            "set {0} on {1} without moving it",
+            "put {0} on {1} but do not touch it",
+            "place {0} on {1} but never move it",
+        ),
+        (
+            "place {0} on {1} without touching it",
+            "set {0} on {1} but leave it where it is",
+            "put {0} on {1} and do not move it",
+            "place {0} on {1} but never touch it",
+        ),
+        takes_back=True,
+    ),
 )
 
 
-def say(goal: Goal, which: TemplateSet, generator: np.random.Generator, *, says_view: bool = False) -> str:
+def say(
+    goal: Goal,
+    which: TemplateSet,
+    generator: np.random.Generator,
+    *,
+    says_view: bool = False,
+    paraphrases: bool = False,
+) -> str:
     """One wording of a goal.
 
     Args:
+        paraphrases: whether it is said in a roundabout way.
         says_view: whether the sentence says whose left and right it means; otherwise it means the arm's.
 
     Raises:
@@ -211,7 +314,7 @@ def say(goal: Goal, which: TemplateSet, generator: np.random.Generator, *, says_
     """
     if goal.view is not View.ARM and not says_view:
         raise ValueError(f"a sentence must say that its view is the {goal.view.value}'s")
-    template = _one(generator, _wording(goal).templates(which))
+    template = _one(generator, _wording(goal, paraphrases).templates(which))
     sentence = template.format(_noun(goal.subject, generator), _object(goal, generator))
     return _one(generator, VIEWS[goal.view][which]).format(sentence) if says_view else sentence
 
@@ -225,9 +328,9 @@ def read(sentence: str) -> Goal | None:
 # --------------------------------------------------------------------------- saying
 
 
-def _wording(goal: Goal) -> Wording:
-    key = (goal.act, goal.quantity, goal.takes_back)
-    return next(w for w in WORDINGS if (w.act, w.quantity, w.takes_back) == key)
+def _wording(goal: Goal, paraphrases: bool) -> Wording:
+    key = (goal.act, goal.quantity, goal.takes_back, paraphrases)
+    return next(w for w in WORDINGS if (w.act, w.quantity, w.takes_back, w.is_paraphrase) == key)
 
 
 def _object(goal: Goal, generator: np.random.Generator) -> str:
@@ -263,6 +366,8 @@ _PLACE = "|".join(place.format("N", "N") for places in PLACES.values() for place
 _NOUN = rf"N(?: (?:that is not C|that is neither C nor C|(?:that is )?(?:{_PLACE})))?"
 """In a sentence whose simple nouns, `the red block`, are `N` each, and whose other colours are `C`."""
 
+_NOTHING = Description(Kind.BLOCK)
+
 
 @dataclasses.dataclass
 class _Words:
@@ -282,7 +387,7 @@ def _readings(sentence: str) -> Iterator[Goal]:
         for wording, template in _templates() if framed else ():
             found = template.fullmatch(framed.group(1)) if framed else None
             if found:
-                yield _goal(wording, view, found.groupdict(), _Words(iter(nouns), iter(colours)))
+                yield _goal(wording, view, found, _Words(iter(nouns), iter(colours)))
 
 
 @functools.cache
@@ -300,15 +405,18 @@ def _pattern(template: str, is_place: bool) -> re.Pattern[str]:
     return re.compile(template.format(rf"(?P<subject>{_NOUN})", rf"(?P<object>{_PLACE if is_place else _NOUN})"))
 
 
-def _goal(wording: Wording, view: View, parts: Mapping[str, str], words: _Words) -> Goal:
-    subject = _read_noun(parts["subject"], words)
-    goal = Goal(wording.act, subject, view=view, quantity=wording.quantity, takes_back=wording.takes_back)
-    if "object" not in parts:
-        return goal
-    if wording.act is Act.PUT_AT:
-        relation, landmarks = _read_place(parts["object"], words)
-        return dataclasses.replace(goal, relation=relation, objects=landmarks)
-    return dataclasses.replace(goal, objects=(_read_noun(parts["object"], words),))
+def _goal(wording: Wording, view: View, found: re.Match[str], words: _Words) -> Goal:
+    """The goal of a fitting template, whose slots are read in the order in which they stand in the sentence."""
+    goal = Goal(wording.act, _NOTHING, view=view, quantity=wording.quantity, takes_back=wording.takes_back)
+    for slot in sorted(found.groupdict(), key=found.start):
+        if slot == "subject":
+            goal = dataclasses.replace(goal, subject=_read_noun(found[slot], words))
+        elif wording.act is Act.PUT_AT:
+            relation, landmarks = _read_place(found[slot], words)
+            goal = dataclasses.replace(goal, relation=relation, objects=landmarks)
+        else:
+            goal = dataclasses.replace(goal, objects=(_read_noun(found[slot], words),))
+    return goal
 
 
 def _read_noun(outline: str, words: _Words) -> Description:
