@@ -16,7 +16,7 @@ from vla_sim.tasks.task import Attempt as Attempt
 from vla_sim.tasks.task import Colours
 from vla_sim.tasks.wrong import wrong_instruction
 from vla_sim.worlds.engines import USUAL, Engines, make_world
-from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.scene import TABLETOP_CAST, Cast, Scene
 from vla_sim.worlds.sensor import sense
 from vla_sim.worlds.table_view import table_view
 from vla_sim.worlds.world import World
@@ -27,13 +27,15 @@ _WORDS_STREAM, _WRONG_STREAM = 2, 3
 class TabletopEnvironment:
     """An arm at a table, in any world; success is read from the world's state and never shown."""
 
-    def __init__(self, world: World | None = None, *, arm: str = "panda", engines: Engines = USUAL) -> None:
-        """Make it with a world, or with this arm's as these engines compute it if none is given.
+    def __init__(
+        self, world: World | None = None, *, arm: str = "panda", engines: Engines = USUAL, cast: Cast = TABLETOP_CAST
+    ) -> None:
+        """Make it with a world, or with this arm's and these things as these engines compute it if none is given.
 
         Raises:
             ConfigError: if there is no such arm, or an engine is not installed.
         """
-        self.world: World = world or make_world(arm, engines)
+        self.world: World = world or make_world(arm, engines, cast)
         """In the metres of the arm."""
         self.table: World = table_view(self.world)
         """The same world in the lengths of the table that tasks speak of: what their functions are given."""

@@ -6,6 +6,9 @@
 | `tabletop_ur5e`   | the same, a 6-joint arm | the same; `_ur5e` and `_so101` after any suite of    |
 | `tabletop_so101`  | the same, a 5-joint arm | the table's give it to that arm                      |
 | `spatial`         | places and viewers      | the same                                             |
+| `object`          | new colours and shapes  | the same                                             |
+| `goal`            | many in one scene       | the same                                             |
+| `language`        | paraphrases, refusals   | the same                                             |
 | `metaworld`       | Meta-World's fifty      | 224 x 224 px, as published results have them         |
 | `metaworld_small` | the same                | 96 x 96 px, and 48 x 48 px at the gripper            |
 | `gym:ENV_ID`      | of its mapping          | of its mapping; see `vla_sim.gym_suite`              |
@@ -250,7 +253,7 @@ def _grammar(name: str) -> Suite:
         tasks,
         tasks,
         PANDA.embodiment,
-        TabletopEnvironment,
+        functools.partial(TabletopEnvironment, cast=chosen.cast),
         summarise=lambda results: {
             "groups": group_scores(results, chosen.groups),
             "pairs": pair_scores(results, chosen.sets),

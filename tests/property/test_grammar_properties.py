@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
+from vla_sim.corpus.concepts import held_out_words
 from vla_sim.tasks.grammar import GRAMMAR_TASKS
 from vla_sim.tasks.grammar.descriptions import denote
 from vla_sim.tasks.grammar.goals import Act, ground
 from vla_sim.tasks.grammar.relations import CORNERS, DIRECTIONS, Level, Relation, View, holds
-from vla_sim.tasks.grammar.sentences import WORDINGS, read
-from vla_sim.worlds.scene import Kind
+from vla_sim.tasks.grammar.sentences import NOUNS, PLACES, WORDINGS, read
+from vla_sim.worlds.scene import PALETTE, Kind
 
 NAMES = sorted(GRAMMAR_TASKS)
 
@@ -115,6 +116,12 @@ def test_a_wrong_instruction_is_about_another_thing_of_the_scene(name: str, seed
 def test_every_held_out_word_occurs_in_a_training_template() -> None:
     known = {word for wording in WORDINGS for template in wording.training for word in template.split()}
     assert {word for wording in WORDINGS for template in wording.held_out for word in template.split()} <= known
+
+
+def test_no_sentence_says_a_word_that_is_kept_for_measuring_transfer() -> None:
+    said = {word for w in WORDINGS for template in (*w.training, *w.held_out) for word in template.split()}
+    said |= {word for words in (*NOUNS.values(), *PLACES.values()) for phrase in words for word in phrase.split()}
+    assert not (said | set(PALETTE)) & held_out_words()
 
 
 def test_templates_are_different_and_each_set_has_enough() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,7 +17,9 @@ Region = tuple[float, float, float, float]
 TABLE: Region = (0.37, 0.65, -0.20, 0.20)
 RADIUS_M = {Kind.BLOCK: 0.046, Kind.PAD: 0.058, Kind.BOWL: 0.082, Kind.BUTTON: 0.050, Kind.DRAWER: 0.0}
 """The circle that a thing claims: a block's leaves room for open fingers around it."""
+RADIUS_M |= dict.fromkeys((Kind.CYLINDER, Kind.PRISM, Kind.BALL), RADIUS_M[Kind.BLOCK]) | {Kind.PLATE: 0.060}
 MAX_YAW_RAD = {Kind.BLOCK: 0.35, Kind.PAD: 0.0, Kind.BOWL: 0.0, Kind.BUTTON: 0.0, Kind.DRAWER: 0.0}
+MAX_YAW_RAD |= dict.fromkeys((Kind.CYLINDER, Kind.PRISM, Kind.BALL, Kind.PLATE), 0.0) | {Kind.PRISM: 0.35}
 _MAX_TRIES = 2000
 
 START_LOW = np.array([0.42, -0.15, 0.12, -0.3])
@@ -34,9 +36,11 @@ class Wish:
     region: Region = TABLE
 
 
-def other_colours(generator: np.random.Generator, taken: Sequence[str], number: int) -> list[str]:
+def other_colours(
+    generator: np.random.Generator, taken: Sequence[str], number: int, palette: Iterable[str] = COLOURS
+) -> list[str]:
     """Different colours that are not taken."""
-    free = [colour for colour in COLOURS if colour not in taken]
+    free = [colour for colour in palette if colour not in taken]
     return [str(colour) for colour in generator.permutation(free)[:number]]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla_sim.tasks import motions
-from vla_sim.worlds.scene import BLOCK_SIZE_M, Kind, Scene
+from vla_sim.worlds.scene import BLOCK_SIZE_M, CARRIED, Scene
 from vla_sim.worlds.world import World
 
 REACHED_M = 0.06
@@ -65,5 +65,5 @@ def has_moved(world: World, block: str, scene: Scene) -> bool:
 
 def moves_another(world: World, names: Names, scene: Scene) -> bool:
     """Whether a block that the instruction does not name has left its place."""
-    others = (thing.name for thing in scene.of_kind(Kind.BLOCK) if thing.name not in names)
+    others = (thing.name for thing in scene.things if thing.kind in CARRIED and thing.name not in names)
     return any(has_moved(world, block, scene) for block in others)

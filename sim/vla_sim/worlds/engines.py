@@ -17,6 +17,7 @@ from vla.errors import unknown
 from vla_sim.worlds.bullet_library import pybullet
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.physics import MujocoPhysics
+from vla_sim.worlds.scene import TABLETOP_CAST, Cast
 from vla_sim.worlds.world import World
 
 _AT, _AND = "@", "/"
@@ -55,19 +56,19 @@ class Engines:
 USUAL = Engines()
 
 
-def make_world(arm: str = "panda", engines: Engines = USUAL) -> World:
-    """The tabletop of an arm, moved and drawn by these engines.
+def make_world(arm: str = "panda", engines: Engines = USUAL, cast: Cast = TABLETOP_CAST) -> World:
+    """The tabletop of an arm and a cast of things, moved and drawn by these engines.
 
     Raises:
         ConfigError: if there is no such arm, or an engine is not installed.
     """
     engines.require()
     if engines == USUAL:
-        return MujocoWorld(arm=arm)
+        return MujocoWorld(arm=arm, cast=cast)
     from vla_sim.worlds.bullet_physics import BulletPhysics
 
     make_physics = BulletPhysics if engines.physics is Engine.BULLET else MujocoPhysics
-    return MujocoWorld(arm=arm, make_physics=make_physics)
+    return MujocoWorld(arm=arm, make_physics=make_physics, cast=cast)
 
 
 def with_engines(suite: str, engines: Engines) -> str:

@@ -24,8 +24,11 @@ from vla_sim.worlds.rendering import shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     BUTTON_LATCHED_M,
-    COLOURS,
+    CARRIED,
     HANDLE_OFFSET_M,
+    PALETTE,
+    TABLETOP_CAST,
+    Cast,
     Kind,
     Scene,
     Thing,
@@ -45,7 +48,12 @@ class MujocoWorld:
     """One world: a copy of the shared model and its own state."""
 
     def __init__(
-        self, embodiment: Embodiment | None = None, make_physics: PhysicsMaker = MujocoPhysics, *, arm: str = "panda"
+        self,
+        embodiment: Embodiment | None = None,
+        make_physics: PhysicsMaker = MujocoPhysics,
+        *,
+        arm: str = "panda",
+        cast: Cast = TABLETOP_CAST,
     ) -> None:
         """Make a world with an empty table.
 
@@ -53,6 +61,7 @@ class MujocoWorld:
             embodiment: who acts there; the arm's own if not given.
             make_physics: what moves it.
             arm: a key of `vla_sim.worlds.benches.BENCHES`.
+            cast: the things that scenes may hold.
 
         Raises:
             ConfigError: if there is no such arm.
@@ -60,7 +69,8 @@ class MujocoWorld:
         """
         self._bench = bench_of(arm)
         self._embodiment = embodiment = embodiment or self._bench.embodiment
-        self._shared = tabletop_model(arm=arm)
+        self._cast = cast
+        self._shared = tabletop_model(arm=arm, cast=cast)
         self._model = copy.copy(self._shared)
         self._data = mujoco.MjData(self._model)
         self._physics = make_physics(self._model, self._data, embodiment.control_hz)
@@ -92,6 +102,7 @@ class MujocoWorld:
     # ------------------------------------------------------------------ beginning
 
     def reset(self, scene: Scene) -> None:
+        self._require_cast(scene)
         self._vary(scene.variation)
         self._latches = scene.latching
         mujoco.mj_resetData(self._model, self._data)
@@ -110,6 +121,15 @@ class MujocoWorld:
         self._data.ctrl[self._joints] = self._commanded_joints
         self._data.ctrl[self._fingers] = scene.gripper * self._finger_travel_m
         self._physics.begin()
+
+    def _require_cast(self, scene: Scene) -> None:
+        for kind in Kind:
+            wanted, there = len(scene.of_kind(kind)), self._cast.number(kind)
+            if wanted > there:
+                raise ValueError(
+                    f"the scene holds {wanted} things of kind '{kind.value}', and the cast '{self._cast.name}' has "
+                    f"{there}: make the world with a cast that has as many"
+                )
 
     def _vary(self, variation: Variation) -> None:
         """Undo the last variation, and write this one into the model."""
@@ -274,7 +294,7 @@ class _Slot:
         moving = {Kind.BUTTON: f"{name}_cap", Kind.DRAWER: f"{name}_drawer"}.get(kind, name)
         self.body = model.body(moving).id
         self.geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] in (self.root, self.body)]
-        joint = -1 if kind in (Kind.PAD, Kind.BOWL) else model.joint(name).id
+        joint = -1 if kind in (Kind.PAD, Kind.BOWL, Kind.PLATE) else model.joint(name).id
         self.qpos = int(model.jnt_qposadr[joint]) if joint >= 0 else -1
         self.dof = int(model.jnt_dofadr[joint]) if joint >= 0 else -1
         self.geom = self.geoms[-1]
@@ -283,10 +303,10 @@ class _Slot:
         model.geom_group[self.geoms] = shared.geom_group[self.geoms]
         model.body_gravcomp[self.root] = shared.body_gravcomp[self.root]
         self._place(model, data, np.array([thing.x, thing.y, thing.z]), thing.yaw)
-        if thing.kind in (Kind.BLOCK, Kind.PAD, Kind.BOWL):
-            model.geom_rgba[self.geoms] = (*COLOURS[thing.colour], 1.0)
-        elif thing.kind is Kind.BUTTON:
-            model.geom_rgba[self.geom] = (*COLOURS[thing.colour], 1.0)
+        if thing.kind is Kind.BUTTON:
+            model.geom_rgba[self.geom] = (*PALETTE[thing.colour], 1.0)
+        elif thing.kind is not Kind.DRAWER:
+            model.geom_rgba[self.geoms] = (*PALETTE[thing.colour], 1.0)
 
     def hide(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray) -> None:
         """Out of sight, out of reach, and weightless, so that it stays there."""
@@ -296,7 +316,7 @@ class _Slot:
 
     def _place(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
         quaternion = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
-        if self.kind is Kind.BLOCK:
+        if self.kind in CARRIED:
             data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, self._block_height_m])
             data.qpos[self.qpos + 3 : self.qpos + 7] = quaternion
         else:

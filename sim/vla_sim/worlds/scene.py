@@ -29,7 +29,15 @@ class Kind(enum.Enum):
     BOWL = "bowl"
     BUTTON = "button"
     DRAWER = "drawer"
+    CYLINDER = "cylinder"
+    PRISM = "prism"
+    """With six sides."""
+    BALL = "ball"
+    PLATE = "plate"
 
+
+CARRIED = frozenset({Kind.BLOCK, Kind.CYLINDER, Kind.PRISM, Kind.BALL})
+"""What the gripper can take: as wide and as high as a block."""
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.09, 0.09),
@@ -38,10 +46,47 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "yellow": (0.98, 0.80, 0.04),
     "purple": (0.56, 0.12, 0.72),
 }
-"""Linear RGB of every colour that a thing can have."""
+"""Linear RGB of every colour that a thing has in `tabletop`."""
+MORE_COLOURS: dict[str, tuple[float, float, float]] = {
+    "pink": (0.98, 0.42, 0.66),
+    "brown": (0.30, 0.14, 0.05),
+    "cyan": (0.10, 0.78, 0.86),
+    "white": (0.98, 0.98, 0.98),
+}
+"""Of things that other suites have."""
+PALETTE = COLOURS | MORE_COLOURS
 
 CAPACITY: dict[Kind, int] = {Kind.BLOCK: 4, Kind.PAD: 3, Kind.BOWL: 2, Kind.BUTTON: 2, Kind.DRAWER: 1}
-"""How many of each kind a scene can hold."""
+"""How many of each kind a scene of `tabletop` can hold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cast:
+    """The things that a compiled model holds; each scene shows some of them."""
+
+    name: str
+    capacity: tuple[tuple[Kind, int], ...]
+    """How many of each kind."""
+
+    def number(self, kind: Kind) -> int:
+        """How many of a kind there are."""
+        return dict(self.capacity).get(kind, 0)
+
+
+TABLETOP_CAST = Cast("tabletop", tuple(CAPACITY.items()))
+SHAPES_CAST = Cast(
+    "shapes",
+    (
+        (Kind.BLOCK, 4),
+        (Kind.PAD, 3),
+        (Kind.BOWL, 1),
+        (Kind.CYLINDER, 3),
+        (Kind.PRISM, 2),
+        (Kind.BALL, 2),
+        (Kind.PLATE, 2),
+    ),
+)
+"""With more shapes, and without button and drawer."""
 
 WORKSPACE_LOW = np.array([0.31, -0.28, 0.012, -1.2])
 WORKSPACE_HIGH = np.array([0.70, 0.28, 0.30, 1.2])
@@ -51,6 +96,7 @@ LEASH = np.array([0.05, 0.05, 0.05, 0.3])
 
 BLOCK_SIZE_M = 0.044
 PAD_SIZE_M = 0.09
+PLATE_RADIUS_M = 0.05
 BOWL_RADIUS_M = 0.052
 """Of the bowl's floor."""
 BOWL_HEIGHT_M = 0.03
@@ -71,7 +117,7 @@ class Thing:
 
     kind: Kind
     colour: str
-    """A key of `COLOURS`; empty for the drawer, which is of wood."""
+    """A key of `PALETTE`; empty for the drawer, which is of wood."""
     x: float
     y: float
     yaw: float = 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import mujoco
 import numpy as np
@@ -22,10 +22,12 @@ from vla_sim.worlds.scene import (
     BUTTON_RADIUS_M,
     BUTTON_TOP_M,
     BUTTON_TRAVEL_M,
-    CAPACITY,
     DRAWER_TRAVEL_M,
     HANDLE_OFFSET_M,
     PAD_SIZE_M,
+    PLATE_RADIUS_M,
+    TABLETOP_CAST,
+    Cast,
     Kind,
 )
 from vla_sim.worlds.variations import PATTERNS
@@ -39,6 +41,7 @@ METAL_RGBA = (0.25, 0.26, 0.29, 1.0)
 
 BLOCK_FRICTION = (0.4, 0.005, 0.0001)
 """Sliding, torsional, rolling. At 1.5 a pushed block tips over; the fingers bring their own, higher friction."""
+BALL_FRICTION = (0.6, 0.005, 0.003)
 
 SCENE_CAMERA_FOVY_RAD = math.radians(30)
 SCENE_CAMERA_POSITION = np.array([1.076, 0.273, 0.612])
@@ -49,8 +52,12 @@ _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 
 
 @functools.cache
-def tabletop_model(*, arm: str = "panda") -> mujoco.MjModel:
+def tabletop_model(*, arm: str = "panda", cast: Cast = TABLETOP_CAST) -> mujoco.MjModel:
     """The compiled model, made once a process. Copy it; do not write into it.
+
+    Args:
+        arm: a key of `vla_sim.worlds.benches.BENCHES`.
+        cast: the things in it; those of one cast are the same, bit for bit, whatever other casts hold.
 
     Raises:
         ConfigError: if there is no such arm.
@@ -60,16 +67,9 @@ def tabletop_model(*, arm: str = "panda") -> mujoco.MjModel:
     _settings(spec)
     _patterns(spec)
     _surroundings(spec)
-    for index in range(CAPACITY[Kind.BLOCK]):
-        _block(spec, f"block_{index}")
-    for index in range(CAPACITY[Kind.PAD]):
-        _pad(spec, f"pad_{index}")
-    for index in range(CAPACITY[Kind.BOWL]):
-        _bowl(spec, f"bowl_{index}")
-    for index in range(CAPACITY[Kind.BUTTON]):
-        _button(spec, f"button_{index}")
-    for index in range(CAPACITY[Kind.DRAWER]):
-        _drawer(spec, f"drawer_{index}")
+    for kind, add in _MAKERS.items():
+        for index in range(cast.number(kind)):
+            add(spec, f"{kind.value}_{index}")
     if not bench_of(arm).is_the_tasks:
         _fit(spec, bench_of(arm), arm_bodies)
     return spec.compile()
@@ -236,3 +236,61 @@ def _drawer(spec: mujoco.MjSpec, name: str) -> None:
     for size, position, rgba in panels:
         drawer.add_geom(type=_BOX, size=size, pos=position, rgba=rgba, mass=0.05)
     spec.add_exclude(bodyname1=name, bodyname2=f"{name}_drawer")
+
+
+# --------------------------------------------------------------------------- of the cast `shapes`
+
+
+def _cylinder(spec: mujoco.MjSpec, name: str) -> None:
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    half = BLOCK_SIZE_M / 2
+    body.add_geom(name=name, type=_CYLINDER, size=[half, half, 0], mass=0.06, friction=BLOCK_FRICTION, condim=4)
+
+
+def _prism(spec: mujoco.MjSpec, name: str) -> None:
+    """A hexagon of three boxes, each between two opposite sides; one pair of sides faces the fingers at yaw 0."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    half = BLOCK_SIZE_M / 2
+    for turn in range(3):
+        angle = turn * math.pi / 3
+        body.add_geom(
+            type=_BOX,
+            size=[half / math.sqrt(3), half, half],
+            quat=[math.cos(angle / 2), 0, 0, math.sin(angle / 2)],
+            mass=0.02,
+            friction=BLOCK_FRICTION,
+            condim=4,
+        )
+
+
+def _ball(spec: mujoco.MjSpec, name: str) -> None:
+    """It rolls badly, so that it stays where it is put."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    half = BLOCK_SIZE_M / 2
+    body.add_geom(
+        name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[half, 0, 0], mass=0.06, friction=BALL_FRICTION, condim=6
+    )
+
+
+def _plate(spec: mujoco.MjSpec, name: str) -> None:
+    """A round pad."""
+    body = spec.worldbody.add_body(name=name)
+    size = [PLATE_RADIUS_M, 0.001, 0]
+    body.add_geom(name=name, type=_CYLINDER, size=size, pos=[0, 0, 0.001], contype=0, conaffinity=0)
+
+
+_MAKERS: dict[Kind, Callable[[mujoco.MjSpec, str], None]] = {
+    Kind.BLOCK: _block,
+    Kind.PAD: _pad,
+    Kind.BOWL: _bowl,
+    Kind.BUTTON: _button,
+    Kind.DRAWER: _drawer,
+    Kind.CYLINDER: _cylinder,
+    Kind.PRISM: _prism,
+    Kind.BALL: _ball,
+    Kind.PLATE: _plate,
+}
+"""In the order in which bodies come in a model."""

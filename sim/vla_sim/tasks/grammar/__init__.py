@@ -19,8 +19,9 @@ from __future__ import annotations
 import dataclasses
 
 from vla.interfaces import EpisodeSpec
-from vla_sim.tasks.grammar import goal_suite, language, spatial
+from vla_sim.tasks.grammar import goal_suite, language, object_suite, spatial
 from vla_sim.tasks.grammar.procedural import GrammarTask as GrammarTask
+from vla_sim.worlds.scene import SHAPES_CAST, TABLETOP_CAST, Cast
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,14 @@ class GrammarSuite:
     groups: dict[str, tuple[str, ...]]
     sets: tuple[tuple[str, ...], ...] = ()
     """Tasks that share their scenes and are also scored together: at a seed, all of them or none."""
+    cast: Cast = TABLETOP_CAST
+    """The things that its scenes hold some of."""
 
 
 SUITES: dict[str, GrammarSuite] = {
     "spatial": GrammarSuite(spatial.TASKS, spatial.GROUPS, spatial.SETS),
     "goal": GrammarSuite(goal_suite.TASKS, goal_suite.GROUPS, goal_suite.SETS),
+    "object": GrammarSuite(object_suite.TASKS, object_suite.GROUPS, cast=SHAPES_CAST),
     "language": GrammarSuite(language.TASKS, language.GROUPS, language.SETS),
 }
 GRAMMAR_TASKS: dict[str, GrammarTask] = {task.name: task for suite in SUITES.values() for task in suite.tasks}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from vla_sim.tasks import motions, open_drawer, pick_up, press_button, push_to_pad, put_in_bowl, put_on_pad, stack
+from vla_sim.tasks import motions, open_drawer, pick_up, press_button, push_to_pad, put_in_bowl
 from vla_sim.tasks.grammar import referee
 from vla_sim.tasks.grammar.goals import Act, Aim
 from vla_sim.tasks.grammar.places import REACH_HIGH, REACH_LOW, Standing, free_spot, is_clear_of
@@ -15,7 +15,7 @@ from vla_sim.tasks.task import NOWHERE, Grounding
 from vla_sim.worlds.scene import BLOCK_SIZE_M, Kind, Scene
 from vla_sim.worlds.world import World
 
-_SEATS = ((0.0, 0.0), (0.029, 0.0), (-0.029, 0.0))
+SEATS = ((0.0, 0.0), (0.029, 0.0), (-0.029, 0.0))
 """Where things sit on a pad that carries several: apart along x, since the fingers are along y."""
 _SEAT_M = 0.05
 """Two things on a pad are at least so far apart."""
@@ -33,8 +33,10 @@ def act(world: World, aim: Aim, scene: Scene) -> Float32[np.ndarray, " action_di
         case Act.PICK_UP:
             return pick_up.expert(world, aim.names)
         case Act.PUT_ON:
-            module = stack if referee.kind_of(aim.objects[0]) is Kind.BLOCK else put_on_pad
-            return module.expert(world, aim.names)
+            subject, floor = aim.names
+            height_m = BLOCK_SIZE_M if referee.kind_of(floor) is Kind.BLOCK else BLOCK_SIZE_M / 2
+            place = world.position(floor) + motions.up(height_m)
+            return motions.bring(world, subject, place, referee.is_on(world, subject, floor))
         case Act.PUT_IN:
             return put_in_bowl.expert(world, aim.names)
         case Act.PUSH_TO:
@@ -129,7 +131,7 @@ def _seat(world: World, aim: Aim, name: str) -> Position:
     """A seat on the pad that no other has."""
     middle = world.position(aim.objects[0])
     taken = [world.position(n) for n in aim.subjects if n != name and referee.is_on(world, n, aim.objects[0])]
-    seats = _SEATS[1:] if aim.count > 1 else _SEATS
+    seats = SEATS[1:] if aim.count > 1 else SEATS
     free = [s for s in seats if all(math.hypot(*(middle[:2] + s - t[:2])) > _SEAT_M for t in taken)]
     dx, dy = (free or seats)[0]
     return np.array([middle[0] + dx, middle[1] + dy, BLOCK_SIZE_M / 2])

@@ -14,7 +14,7 @@ import enum
 
 from vla_sim.tasks.grammar.descriptions import Description, denote, pick_out
 from vla_sim.tasks.grammar.relations import NUM_LANDMARKS, Level, Relation, View
-from vla_sim.worlds.scene import Kind, Scene, Thing
+from vla_sim.worlds.scene import CARRIED, Kind, Scene, Thing
 
 
 class Act(enum.Enum):
@@ -41,9 +41,8 @@ class Quantity(enum.Enum):
     NONE = "none"
 
 
-CARRIED = frozenset({Kind.BLOCK})
-"""What the gripper can take."""
-_FLOORS = frozenset({Kind.PAD, Kind.BLOCK})
+PADS = frozenset({Kind.PAD, Kind.PLATE})
+_FLOORS = PADS | {Kind.BLOCK}
 """What a thing can be put on."""
 NUM_OBJECTS = {
     Act.PICK_UP: 0,
@@ -62,7 +61,7 @@ _MAKES_SENSE = {
     Act.PUSH_TO: (CARRIED, frozenset({Kind.PAD})),
     Act.OPEN: (frozenset({Kind.DRAWER}), frozenset[Kind]()),
     Act.PRESS: (frozenset({Kind.BUTTON}), frozenset[Kind]()),
-    Act.COUNT_ON: (CARRIED, frozenset({Kind.PAD})),
+    Act.COUNT_ON: (CARRIED, PADS),
 }
 """The kinds that can be subject and object."""
 

@@ -19,12 +19,12 @@ from vla.interfaces import EpisodeSpec, InstructionKind
 from vla_sim.tasks import motions
 from vla_sim.tasks.grammar import expert, referee
 from vla_sim.tasks.grammar.descriptions import plain
-from vla_sim.tasks.grammar.goals import CARRIED, Act, Aim, Goal, ground
+from vla_sim.tasks.grammar.goals import Act, Aim, Goal, ground
 from vla_sim.tasks.grammar.sentences import say
 from vla_sim.tasks.order import Step
 from vla_sim.tasks.stages import GRASPED, Stage, moved, reached
 from vla_sim.tasks.task import Attempt, Grounding, Names, stream_of
-from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.scene import CARRIED, Scene
 from vla_sim.worlds.world import World
 
 _SCENE_STREAM, _WORDS_STREAM, _WRONG_STREAM = 1, 2, 3

@@ -3,7 +3,7 @@
 | act         | reached when                                                                                       |
 |-------------|----------------------------------------------------------------------------------------------------|
 | `PICK_UP`   | the thing's middle is 8 cm high, between the fingers                                               |
-| `PUT_ON`    | its middle is over the pad, on the table (or on the block, within half a block); at rest, let go   |
+| `PUT_ON`    | its middle is over the pad or plate, on the table (or half a block, on the block); at rest, let go |
 | `PUT_IN`    | within the bowl's rim; at rest, let go                                                             |
 | `PUT_AT`    | the relation holds plainly, the thing on the table, at rest, let go                                |
 | `PUSH_TO`   | its middle is over the pad, on the table, at rest                                                  |
@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla_sim.tasks import motions, open_drawer, pick_up, press_button, push_to_pad, put_in_bowl, put_on_pad, stack
-from vla_sim.tasks.grammar.goals import CARRIED, Act, Aim
+from vla_sim.tasks.grammar.goals import Act, Aim
 from vla_sim.tasks.grammar.relations import FOOTPRINT_M, Level, holds
-from vla_sim.worlds.scene import BLOCK_SIZE_M, Kind, Scene
+from vla_sim.worlds.scene import BLOCK_SIZE_M, CARRIED, PLATE_RADIUS_M, Kind, Scene
 from vla_sim.worlds.world import World
 
 MAX_SPEED_M_S = 0.02
@@ -78,7 +78,10 @@ def is_placed(world: World, aim: Aim) -> bool:
 
 
 def is_on(world: World, name: str, floor: str) -> bool:
-    """Whether a thing is on a pad or block, held or not."""
+    """Whether a thing is on a pad, plate or block, held or not."""
+    if kind_of(floor) is Kind.PLATE:
+        x, y, z = world.position(name) - world.position(floor)
+        return math.hypot(x, y) < PLATE_RADIUS_M - 0.003 and bool(z < ON_TABLE_M)
     check = stack.is_there if kind_of(floor) is Kind.BLOCK else put_on_pad.is_there
     return check(world, (name, floor))
 

@@ -29,6 +29,7 @@ from vla_sim.worlds.scene import (
     BOWL_HEIGHT_M,
     BOWL_RADIUS_M,
     PAD_SIZE_M,
+    PLATE_RADIUS_M,
     Kind,
 )
 from vla_sim.worlds.tabletop import SCENE_CAMERA_POSITION, SCENE_CAMERA_TARGET
@@ -42,6 +43,10 @@ FOOTPRINT_M = {
     Kind.BOWL: BOWL_RADIUS_M + BOWL_HEIGHT_M / 3,
     Kind.BUTTON: 0.036,
     Kind.DRAWER: 0.09,
+    Kind.CYLINDER: BLOCK_SIZE_M / 2,
+    Kind.PRISM: BLOCK_SIZE_M / 2,
+    Kind.BALL: BLOCK_SIZE_M / 2,
+    Kind.PLATE: PLATE_RADIUS_M,
 }
 """From a thing's middle to its edge."""
 

@@ -22,7 +22,7 @@ from vla.interfaces import TemplateSet
 from vla_sim.tasks.grammar.descriptions import Description
 from vla_sim.tasks.grammar.goals import Act, Goal, Quantity
 from vla_sim.tasks.grammar.relations import Relation, View
-from vla_sim.worlds.scene import COLOURS, Kind
+from vla_sim.worlds.scene import PALETTE, Kind
 
 NOUNS: dict[Kind, tuple[str, ...]] = {
     Kind.BLOCK: ("block", "cube"),
@@ -30,6 +30,10 @@ NOUNS: dict[Kind, tuple[str, ...]] = {
     Kind.BOWL: ("bowl", "dish"),
     Kind.BUTTON: ("button", "switch"),
     Kind.DRAWER: ("drawer",),
+    Kind.CYLINDER: ("cylinder", "drum"),
+    Kind.PRISM: ("prism",),
+    Kind.BALL: ("ball", "sphere"),
+    Kind.PLATE: ("plate", "disc"),
 }
 PLACES: dict[Relation, tuple[str, ...]] = {
     Relation.LEFT: ("left of {0}", "to the left of {0}", "on the left of {0}"),
@@ -200,6 +204,60 @@ WORDINGS: tuple[Wording, ...] = (
         ("press down {0}", "tap {0} with the gripper", "hit {0} with the gripper", "push {0} down"),
     ),
     Wording(
+        Act.COUNT_ON,
+        (
+            "put both {0} on {1}",
+            "place both {0} on {1}",
+            "move both {0} onto {1}",
+            "set both {0} down on {1}",
+            "bring both {0} to {1}",
+            "pick up both {0} and put them on {1}",
+        ),
+        (
+            "set both {0} on {1}",
+            "move both {0} to {1}",
+            "place both {0} down on {1}",
+            "bring both {0} onto {1}",
+        ),
+        Quantity.ALL,
+    ),
+    Wording(
+        Act.COUNT_ON,
+        (
+            "there should be a single {0} on {1}",
+            "make sure that a single {0} is on {1}",
+            "see to it that just a single {0} is on {1}",
+            "have a single {0} on {1} and no more",
+            "let there be a single {0} on {1}",
+            "{1} should carry a single {0}",
+        ),
+        (
+            "make sure that there is a single {0} on {1}",
+            "there should be just a single {0} on {1}",
+            "have just a single {0} on {1}",
+            "{1} should have just a single {0}",
+        ),
+        Quantity.SINGLE,
+    ),
+    Wording(
+        Act.COUNT_ON,
+        (
+            "there should be no {0} on {1}",
+            "make sure that no {0} is on {1}",
+            "clear every {0} off {1}",
+            "take every {0} off {1}",
+            "move every {0} away from {1}",
+            "leave no {0} on {1}",
+        ),
+        (
+            "move every {0} off {1}",
+            "make sure that there is no {0} on {1}",
+            "take every {0} away from {1}",
+            "clear every {0} away from {1}",
+        ),
+        Quantity.NONE,
+    ),
+    Wording(
         Act.PICK_UP,
         (
             "could you lift {0} please",
@@ -315,7 +373,7 @@ def say(
     if goal.view is not View.ARM and not says_view:
         raise ValueError(f"a sentence must say that its view is the {goal.view.value}'s")
     template = _one(generator, _wording(goal, paraphrases).templates(which))
-    sentence = template.format(_noun(goal.subject, generator), _object(goal, generator))
+    sentence = template.format(_subject(goal, generator), _object(goal, generator))
     return _one(generator, VIEWS[goal.view][which]).format(sentence) if says_view else sentence
 
 
@@ -337,6 +395,14 @@ def _object(goal: Goal, generator: np.random.Generator) -> str:
     if goal.relation is not None:
         return _place(goal.relation, goal.objects, generator)
     return _noun(goal.objects[0], generator) if goal.objects else ""
+
+
+def _subject(goal: Goal, generator: np.random.Generator) -> str:
+    """The subject's noun phrase; of things that are counted, what comes after `both`, `a single` or `no`."""
+    if goal.quantity is None:
+        return _noun(goal.subject, generator)
+    noun = f"{goal.subject.colour} {_one(generator, NOUNS[goal.subject.kind])}".strip()
+    return f"{noun}s" if goal.quantity is Quantity.ALL else noun
 
 
 def _noun(description: Description, generator: np.random.Generator) -> str:
@@ -361,7 +427,7 @@ def _one(generator: np.random.Generator, choices: tuple[str, ...]) -> str:
 # --------------------------------------------------------------------------- reading
 
 _KINDS = {word: kind for kind, words in NOUNS.items() for word in words}
-_SIMPLE = re.compile(rf"the (?:({'|'.join(COLOURS)}) )?({'|'.join(_KINDS)})\b")
+_SIMPLE = re.compile(rf"(?:the )?\b(?:({'|'.join(PALETTE)}) )?({'|'.join(_KINDS)})s?\b")
 _PLACE = "|".join(place.format("N", "N") for places in PLACES.values() for place in places)
 _NOUN = rf"N(?: (?:that is not C|that is neither C nor C|(?:that is )?(?:{_PLACE})))?"
 """In a sentence whose simple nouns, `the red block`, are `N` each, and whose other colours are `C`."""
@@ -380,8 +446,8 @@ class _Words:
 def _readings(sentence: str) -> Iterator[Goal]:
     nouns = [Description(_KINDS[noun], colour) for colour, noun in _SIMPLE.findall(sentence)]
     rest = _SIMPLE.sub("N", sentence)
-    colours = [word for word in rest.split() if word in COLOURS]
-    outline = " ".join("C" if word in COLOURS else word for word in rest.split())
+    colours = [word for word in rest.split() if word in PALETTE]
+    outline = " ".join("C" if word in PALETTE else word for word in rest.split())
     for view, pattern in _views():
         framed = pattern.fullmatch(outline)
         for wording, template in _templates() if framed else ():

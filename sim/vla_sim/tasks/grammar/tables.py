@@ -13,7 +13,7 @@ from vla_sim.tasks.grammar.goals import Act, Aim, Goal, ground
 from vla_sim.tasks.grammar.places import Standing, free_spot
 from vla_sim.tasks.grammar.relations import Level, Relation, holds
 from vla_sim.tasks.layout import TABLE, Region, Wish
-from vla_sim.worlds.scene import Kind, Scene, Thing
+from vla_sim.worlds.scene import COLOURS, Kind, Scene, Thing
 
 _MAX_TRIES = 20_000
 
@@ -26,6 +26,7 @@ class Number:
     least: int
     most: int
     region: Region = TABLE
+    palette: tuple[str, ...] = tuple(COLOURS)
 
 
 type Proposal = Callable[[Sequence[Thing]], tuple[Goal, ...] | None]
@@ -57,7 +58,9 @@ def draw_things(generator: np.random.Generator, numbers: Sequence[Number]) -> tu
     wishes: list[Wish] = []
     for number in numbers:
         taken = [wish.colour for wish in wishes if wish.kind is number.kind]
-        colours = layout.other_colours(generator, taken, int(generator.integers(number.least, number.most + 1)))
+        colours = layout.other_colours(
+            generator, taken, int(generator.integers(number.least, number.most + 1)), number.palette
+        )
         wishes += [Wish(number.kind, colour, number.region) for colour in colours]
     things = layout.try_once(generator, wishes)
     return None if things is None else tuple(things)
