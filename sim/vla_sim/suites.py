@@ -55,6 +55,7 @@ from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
 from vla_sim.tasks.task import BASE, Task
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 from vla_sim.worlds.engines import USUAL, Engines, engines_of, with_engines
+from vla_sim.worlds.scene import TABLETOP_CAST, Cast
 
 _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
@@ -145,7 +146,7 @@ def _staged(usual: Suite, engines: Engines) -> Suite:
         raise unknown("suite", with_engines(usual.name, engines), SUITES)
     return dataclasses.replace(
         usual,
-        make_environment=functools.partial(TabletopEnvironment, arm=arm, engines=engines),
+        make_environment=functools.partial(TabletopEnvironment, arm=arm, engines=engines, cast=_cast(usual.name)),
         require=engines.require,
         packages=(*usual.packages, *engines.packages),
     )
@@ -157,6 +158,12 @@ def _arm_at_the_table(name: str) -> str | None:
         return PANDA.arm
     base, _, arm = name.rpartition("_")
     return arm if arm in BENCHES and base in _AT_THE_TABLE else None
+
+
+def _cast(name: str) -> Cast:
+    """The things that a suite at our table shows some of, whichever arm it is given to."""
+    base = name if name in _AT_THE_TABLE else name.rpartition("_")[0]
+    return grammar.SUITES[base].cast if base in grammar.SUITES else TABLETOP_CAST
 
 
 @functools.lru_cache(maxsize=16)
@@ -186,7 +193,7 @@ def _at_bench(chosen: Suite, bench: Bench) -> Suite:
         chosen,
         name=f"{chosen.name}_{bench.arm}",
         embodiment=bench.embodiment,
-        make_environment=functools.partial(TabletopEnvironment, arm=bench.arm),
+        make_environment=functools.partial(TabletopEnvironment, arm=bench.arm, cast=_cast(chosen.name)),
     )
 
 
