@@ -82,6 +82,7 @@ class ArmEnvironment:
         control: ControlConfig | None = None,
         *,
         duration_s: float = 20.0,
+        speed: float = 1.0,
     ) -> None:
         """Check that robot, envelope and configuration fit each other; the arm is not touched.
 
@@ -91,6 +92,8 @@ class ArmEnvironment:
             envelope: box and floor are required.
             control: defaults if not given.
             duration_s: how long an episode lasts.
+            speed: at which the policy's time passes, above 0, at most 1: the same way, taken more slowly. The times of
+                observations are the policy's.
 
         Raises:
             ConfigError: naming what does not fit.
@@ -102,7 +105,10 @@ class ArmEnvironment:
         self.on_step: Callable[[StepReport], None] | None = None
         """Told of every control step, those that end in an error too."""
         _check_control(self._control, duration_s)
-        self._num_commands = commands_per_step(robot)
+        if not 0 < speed <= 1:
+            raise ConfigError(f"speed is above 0 and at most 1, got {speed}")
+        self._speed = speed
+        self._num_commands = round(commands_per_step(robot) / speed)
         self._period_s = 1.0 / robot.arm.spec.rate_hz
         limits = limits_of(robot.arm.spec, envelope)
         self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, limits)
@@ -275,7 +281,11 @@ class ArmEnvironment:
         self._observed_s = self._clock.now()
         fresh = sight.fresh | ({"proprioception"} if self._arm.is_trusted else set())
         proprioception = self._motion.proprioception(state)
-        return Observation(sight.images, proprioception, self._instruction, self._observed_s, fresh)
+        return Observation(sight.images, proprioception, self._instruction, self._policy_time(), fresh)
+
+    def _policy_time(self) -> float:
+        """When this was observed, by a clock that goes as fast as the policy's world."""
+        return self._began_s + self._speed * (self._observed_s - self._began_s)
 
     def _transition(self, applied: Float32[np.ndarray, " action_dim"]) -> Transition:
         observation = self._observe()

@@ -33,9 +33,10 @@ from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
+from vla_robot_io.first_runs import has_been_dry, remember_dry
 from vla_robot_io.keeping import KeepConfig, Keeper, episode_recorder, source_of
 from vla_robot_io.limits import EnvelopeConfig
-from vla_robot_io.live_run import LiveRun, Task
+from vla_robot_io.live_run import EXIT_OK, LiveRun, Task
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder
 
@@ -76,8 +77,11 @@ class DeployConfig:
     """How long the arm may act, s."""
     seed: int = 0
     """Of the policy, and of the scene if the robot is simulated."""
-    dry_run: bool = False
-    """Read, predict and judge, and send nothing to the arm."""
+    dry_run: bool | None = None
+    """Read, predict and judge, and send nothing to the arm. If not given, the first run of a policy on an arm that is
+    not simulated is a dry one."""
+    speed: float = 1.0
+    """At which the policy's time passes, above 0, at most 1: the same way, taken more slowly."""
     clock: ClockKind = ClockKind.REAL
     """By which time the loop goes; `virtual` is for simulated robots."""
     threads: int = 1
@@ -132,9 +136,13 @@ def _run(
     )
     _limit_threads(config.threads)
     check_execution(config.execution, policy.horizon, policy.embodiment.control_dt_s)
+    identity = checkpoint or config.policy or config.server
+    config = dataclasses.replace(config, dry_run=_is_dry(config, robot, identity, console))
     if config.dry_run:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
-    environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)
+    environment = ArmEnvironment(
+        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
+    )
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
     source = source_of(config.policy or config.server)
@@ -143,7 +151,20 @@ def _run(
     task = Task(config.instruction, config.seed, config.seconds)
     keeper = None if episode is None else Keeper(episode, config.keep)
     run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper)
-    return run.run(header)
+    status = run.run(header)
+    if config.dry_run and status == EXIT_OK:
+        remember_dry(robot.arm.spec.name, identity)
+    return status
+
+
+def _is_dry(config: DeployConfig, robot: Robot, identity: str, console: Console) -> bool:
+    """Whether nothing is to be sent: as told, or because nobody has seen this policy on this arm yet."""
+    if config.dry_run is not None:
+        return config.dry_run
+    is_first = not robot.is_simulated and not has_been_dry(robot.arm.spec.name, identity)
+    if is_first:
+        console.print("The first run of this policy on this arm is a dry one; look at it, then run it again.")
+    return is_first
 
 
 @contextlib.contextmanager

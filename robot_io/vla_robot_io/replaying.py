@@ -56,7 +56,9 @@ def replay(log: RunLog) -> Replayed:
     robot = make_robot(config, clock)
     if not robot.is_simulated:
         raise ConfigError(f"robot '{config.driver}' is no simulated one: a run on it is drawn, and not done again")
-    environment = ArmEnvironment(robot, clock, config.envelope, config.control, duration_s=config.seconds)
+    environment = ArmEnvironment(
+        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
+    )
     reports: list[StepReport] = []
     environment.on_step = reports.append
     spec = EpisodeSpec(task="", seed=config.seed, instruction=config.instruction)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from vla import commands
-from vla.clock import VirtualClock
+from vla.clock import RealClock, VirtualClock
 from vla.interfaces import Robot
 from vla_policies.baselines import ZeroPolicy
+from vla_robot_io.first_runs import state_file
 from vla_robot_io.loopback import loopback_robot
 from vla_sim.embodiments import TABLETOP_PANDA
 
@@ -172,6 +173,57 @@ def test_hardware_is_not_hurried_by_a_virtual_clock(
     monkeypatch.setattr("vla_robot_io.deploy.make_robot", hardware)
     assert deploy(tmp_path / "run", "policy=zero", REACH) == 2
     assert "robot 'virtual' lives by real time: clock=virtual would hurry it" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An arm that is not simulated, and nobody has seen a policy on it; the folder of its runs."""
+
+    def hardware(*_: object) -> Robot:
+        return dataclasses.replace(loopback_robot(RealClock(), TABLETOP_PANDA), is_simulated=False)
+
+    monkeypatch.setattr("vla_robot_io.deploy.make_robot", hardware)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path
+
+
+def on_bench(out: Path, *arguments: str) -> dict[str, Any]:
+    fixed = ["deploy", "robot=virtual", REACH, "seconds=0.2", "film=false", f"out={out}"]
+    assert commands.main([*fixed, *arguments]) == 0
+    return summary(out)
+
+
+def test_the_first_run_of_a_policy_on_an_arm_is_a_dry_one(bench: Path) -> None:
+    runs = [on_bench(bench / str(number), "policy=zero")["dry_run"] for number in range(2)]
+    assert runs == [True, False]
+    assert on_bench(bench / "other", "policy=random")["dry_run"]
+
+
+def test_who_says_so_moves_the_arm_at_once_or_never(bench: Path) -> None:
+    assert not on_bench(bench / "now", "policy=zero", "dry_run=false")["dry_run"]
+    assert on_bench(bench / "dry", "policy=zero", "dry_run=true")["dry_run"]
+
+
+def test_a_simulated_arm_moves_at_once(random_run: Path) -> None:
+    assert summary(random_run)["dry_run"] is False
+
+
+def test_a_damaged_memory_of_dry_runs_makes_the_next_run_a_dry_one(bench: Path) -> None:
+    on_bench(bench / "first", "policy=zero")
+    state_file().write_text('{"fake_panda": 3')
+    assert on_bench(bench / "second", "policy=zero")["dry_run"]
+
+
+def test_the_same_way_is_taken_more_slowly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["policy=pretrained", REACH, "seed=1", "film=false"]
+    assert deploy(tmp_path / "full", *asked) == 0
+    assert deploy(tmp_path / "slow", *asked, "speed=0.25") == 0
+    full, slow = summary(tmp_path / "full"), summary(tmp_path / "slow")
+    assert slow["success"]
+    assert slow["control_hz"]["achieved"] == pytest.approx(2.5)
+    assert abs(slow["steps"] - full["steps"]) <= 2
+    assert deploy(tmp_path / "none", *asked, "speed=0") == 2
+    assert "speed is above 0 and at most 1" in capsys.readouterr().err
 
 
 def test_a_policy_for_another_embodiment_is_refused_with_the_difference(
