@@ -34,6 +34,8 @@ from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
 from vla_sim.environment import TabletopEnvironment
+from vla_sim.gym_suite.demonstrations import demonstrate as demonstrate_mapped
+from vla_sim.gym_suite.environment import GymEnvironment
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
 from vla_sim.launching.ray_tasks import ray_map
@@ -61,7 +63,7 @@ class CollectConfig:
     out: str = MISSING
     """The episode store; it is made, or added to."""
     suite: str = "tabletop"
-    """Which tasks: `tabletop`, or `metaworld` or `metaworld_small`, whose experts act undisturbed."""
+    """Which tasks: `tabletop`, or `metaworld`, `metaworld_small` or `robosuite`, whose experts act undisturbed."""
     engine: Engine = Engine.MUJOCO
     """Which physics moves the suite's world."""
     pictures: Engine = Engine.MUJOCO
@@ -182,7 +184,7 @@ def _units(config: CollectConfig) -> list[Unit]:
     _check_suite(config)
     seeds = range(config.seed, config.seed + config.episodes)
     tasks = list(dict.fromkeys(config.tasks or chosen.tasks))
-    if _is_metaworld(config):
+    if not _is_tabletop(config):
         return [Unit(task, seed) for task in tasks for seed in seeds]
     return [Unit(task, seed) for seed in seeds for task in tasks]
 
@@ -196,12 +198,16 @@ def _is_metaworld(config: CollectConfig) -> bool:
     return config.suite in BODIES
 
 
+def _is_tabletop(config: CollectConfig) -> bool:
+    return not (_is_metaworld(config) or suite(config.suite).is_mapped)
+
+
 def _check_suite(config: CollectConfig) -> None:
     """Return if the suite has what is asked for."""
-    if not _is_metaworld(config):
+    if not _is_metaworld(config) and not config.images:
+        raise ConfigError(f"suite '{config.suite}' is collected with pictures: images=true")
+    if _is_tabletop(config):
         suite(_staged(config)).require()
-        if not config.images:
-            raise ConfigError(f"suite '{config.suite}' is collected with pictures: images=true")
         return
     usual = CollectConfig()
     for name in ("policy", "beta", "execution", "noise", "batch"):
@@ -209,7 +215,11 @@ def _check_suite(config: CollectConfig) -> None:
             raise ConfigError(
                 f"{name} does not apply to suite '{config.suite}': its experts act undisturbed, unlabelled"
             )
-    suite(config.suite).require()
+    chosen = suite(config.suite)
+    for task in config.tasks or chosen.tasks:
+        if task in chosen.expertless:
+            raise ConfigError(f"task '{task}' of suite '{config.suite}' has no scripted expert: leave it out of tasks")
+    chosen.require()
 
 
 def _embodiment(config: CollectConfig) -> Embodiment:
@@ -221,6 +231,10 @@ def _metadata(config: CollectConfig) -> dict[str, object]:
         made_by = {name: importlib.metadata.version(name) for name in ("metaworld", "mujoco")}
         pictures = {"render": dict(RENDER_SETTINGS)} if config.images else {}
         return {"suite": config.suite, "images": config.images, **made_by, **pictures}
+    if not _is_tabletop(config):
+        chosen = suite(config.suite)
+        made_by = {name: importlib.metadata.version(name) for name in chosen.packages}
+        return {"suite": chosen.name, **chosen.summarise([]), **made_by, "render": dict(RENDER_SETTINGS)}
     engines = Engines(config.engine, config.pictures)
     # A store of the usual engines says nothing of them, as before there were others.
     computed = {} if engines == USUAL else {"engine": config.engine.value, "pictures": config.pictures.value}
@@ -289,6 +303,9 @@ def _demonstrations(config: CollectConfig, units: Sequence[Unit]) -> Iterator[Ep
     if _is_metaworld(config):
         yield from _metaworld_demonstrations(_metaworld_environment(_embodiment(config)), units)
         return
+    if not _is_tabletop(config):
+        yield from _mapped_demonstrations(_mapped_environment(config.suite), units)
+        return
     environment = _environments(1, _staged(config))[0]
     for unit in units:
         yield demonstrate(unit.task, unit.seed, horizon=config.horizon, noise=config.noise, environment=environment)
@@ -298,6 +315,14 @@ def _metaworld_demonstrations(environment: MetaWorldEnvironment, units: Sequence
     for unit in units:
         try:
             yield demonstrate_metaworld(unit.task, unit.seed, environment=environment)
+        except ObservationError as error:
+            _log.warning("no demonstration: %s", error)
+
+
+def _mapped_demonstrations(environment: GymEnvironment, units: Sequence[Unit]) -> Iterator[Episode]:
+    for unit in units:
+        try:
+            yield demonstrate_mapped(unit.task, unit.seed, environment)
         except ObservationError as error:
             _log.warning("no demonstration: %s", error)
 
@@ -327,6 +352,14 @@ def _environments(number: int, suite_name: str) -> list[TabletopEnvironment]:
 def _metaworld_environment(embodiment: Embodiment) -> MetaWorldEnvironment:
     """Made once a process."""
     return MetaWorldEnvironment(embodiment)
+
+
+@functools.cache
+def _mapped_environment(name: str) -> GymEnvironment:
+    """Made once a process."""
+    environment = suite(name).make_environment()
+    assert isinstance(environment, GymEnvironment)
+    return environment
 
 
 @functools.cache

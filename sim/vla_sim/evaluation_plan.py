@@ -213,9 +213,13 @@ def check_config(config: EvalConfig) -> list[Run]:
 
 
 def _check_expert(config: EvalConfig, runs: Sequence[Run]) -> None:
-    if any(run.policy == SCRIPTED for run in runs) and not suite(config.suite).has_expert:
+    """Return if every task of the scripted policy has an expert."""
+    expertless = suite(config.suite).expertless
+    without = {spec.task for run in runs if run.policy == SCRIPTED for spec in run.specs if spec.task in expertless}
+    if without:
         raise ConfigError(
-            f"suite '{config.suite}' has no scripted expert, so neither policy 'scripted' nor control 'oracle'"
+            f"no scripted expert for {', '.join(sorted(without))} of suite '{config.suite}': evaluate other tasks, "
+            "or without policy 'scripted' and control 'oracle'"
         )
 
 
@@ -370,7 +374,8 @@ def checkpoint_hash(policy: str) -> str | None:
 def _default_controls(config: EvalConfig) -> list[Control]:
     is_plain = config.templates is TemplateSet.TRAINING and config.instruction is InstructionKind.OWN
     is_trained = config.policy != SCRIPTED and loading.is_trained(config.policy)
-    known = [control for control in Control if control is not Control.ORACLE or suite(config.suite).has_expert]
+    expertless = suite(config.suite).expertless & set(chosen_tasks(config.suite, config.tasks))
+    known = [control for control in Control if control is not Control.ORACLE or not expertless]
     return known if is_trained and is_plain else []
 
 

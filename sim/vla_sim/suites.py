@@ -98,8 +98,8 @@ class Suite:
     """Equal for instructions that ask for the same."""
     scene_of: Callable[[str], str] = lambda task: task
     """The task whose scenes a task has, seed by seed."""
-    has_expert: bool = True
-    """Whether `policy=scripted` can act here."""
+    expertless: frozenset[str] = frozenset()
+    """The tasks in which `policy=scripted` cannot act."""
     conventions: Conventions = _NONE
     """What `vla check suite=` tries out."""
     is_mapped: bool = False
@@ -181,7 +181,7 @@ def _mapped(name: str) -> Suite:
         mapping.packages,
         lambda results: {"mapping": mapping.to_json()},
         sentences=lambda: [words for task in mapping.tasks.values() for words in task.instruction.training],
-        has_expert=make_expert is not None,
+        expertless=frozenset(task for task in mapping.tasks if make_expert is None or make_expert(task) is None),
         conventions=mapping.conventions,
         is_mapped=True,
     )

@@ -49,8 +49,8 @@ class Expert(Protocol):
         ...
 
 
-type ExpertMaker = Callable[[str], Expert]
-"""By task."""
+type ExpertMaker = Callable[[str], Expert | None]
+"""By task; None for one that has no expert."""
 
 
 class GymEnvironment:
@@ -71,6 +71,7 @@ class GymEnvironment:
         self._inner: gymnasium.Env[Any, Any] | None = None
         self._made_task: str | None = None
         self._spec: EpisodeSpec | None = None
+        self.instruction = ""
         self._images = LazyImages((), self._shoot)
         self._draughtsman = Draughtsman(mapping.physics)
         fields = mapping.action
@@ -206,6 +207,9 @@ class GymEnvironment:
         width = self.embodiment.action_dim
         if not isinstance(space, gymnasium.spaces.Box) or space.shape != (width,):
             raise ConfigError(f"the mapping's action has {width} numbers, the environment's action space is {space}")
+        self._space = space
+        if not self._mapping.trusts_action_space:
+            return
         ends = np.stack(
             [self._theirs_unclipped(end) for end in (self.embodiment.action_low, self.embodiment.action_high)]
         )
@@ -218,7 +222,6 @@ class GymEnvironment:
                     f"environment, whose space is {space.low[place]:g} to {space.high[place]:g}: "
                     "correct its limits, scale or offset"
                 )
-        self._space = space
 
     def _theirs_unclipped(self, action: np.ndarray) -> np.ndarray:
         theirs = np.empty(len(self._order))
@@ -227,7 +230,11 @@ class GymEnvironment:
 
     def _theirs(self, action: np.ndarray) -> np.ndarray:
         """The environment's own numbers for an action."""
-        return np.clip(self._theirs_unclipped(action), self._space.low, self._space.high).astype(self._space.dtype)
+        theirs = self._theirs_unclipped(action)
+        if self._mapping.trusts_action_space:
+            # What rounding puts beyond the end.
+            theirs = np.clip(theirs, self._space.low, self._space.high)
+        return theirs.astype(self._space.dtype)
 
     def _clock_s(self) -> float | None:
         if self._mapping.physics is Physics.NONE:

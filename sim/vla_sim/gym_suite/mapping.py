@@ -51,6 +51,15 @@ class Physics(enum.Enum):
     """`unwrapped.sim`."""
 
 
+class ActionSpace(enum.Enum):
+    """What is made of the limits that an environment itself states."""
+
+    CHECK = "check"
+    """The fields' limits lie within them, or the mapping is refused."""
+    IGNORE = "ignore"
+    """They are wrong, and the fields' own are kept to."""
+
+
 class Channels(enum.Enum):
     """In which order a picture's colours come."""
 
@@ -138,6 +147,8 @@ class GymMapping:
     """The line that installs them."""
     embodiment: Embodiment
     action: tuple[FieldSource, ...]
+    trusts_action_space: bool
+    """Whether what the environment says of its actions' limits is held against the fields'."""
     proprioception: tuple[FieldSource, ...]
     limits: Limits
     """What is done about a measurement outside its field's limits."""

@@ -20,6 +20,7 @@ from vla_sim.conventions import AxisCheck, Conventions, GripperCheck, check_name
 from vla_sim.gym_suite.mapping import (
     ACTION,
     CAMERA_PREFIX,
+    ActionSpace,
     Channels,
     GymCamera,
     GymMapping,
@@ -93,6 +94,9 @@ def _mapping(section: Section, sha256: str) -> GymMapping:
             cameras=tuple(entry.camera for entry in cameras),
         ),
         action=action,
+        trusts_action_space=section.choice("action_space", ActionSpace) is ActionSpace.CHECK
+        if "action_space" in section
+        else True,
         proprioception=proprioception,
         limits=section.choice("limits", Limits),
         cameras=cameras,

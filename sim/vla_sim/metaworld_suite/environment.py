@@ -39,6 +39,7 @@ class MetaWorldEnvironment:
         self._lazy_pictures = lazy_pictures
         self._task = functools.lru_cache(maxsize=_KEPT_TASKS)(make_environment)
         self._spec: EpisodeSpec | None = None
+        self.instruction = ""
         self._images = LazyImages((), self._shoot)
 
     @property
