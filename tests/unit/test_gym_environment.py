@@ -40,7 +40,9 @@ def test_gymnasiums_own_arms_keep_it_too(name: str) -> None:
     pytest.importorskip("imageio")
     mapping = mapping_of(name)
     task = next(iter(mapping.tasks))
-    check_environment(GymEnvironment(mapping), [EpisodeSpec(task, 0), EpisodeSpec(task, 1)], steps=3)
+    check_environment(
+        GymEnvironment(mapping, lazy_pictures=False), [EpisodeSpec(task, 0), EpisodeSpec(task, 1)], steps=3
+    )
 
 
 def test_a_number_is_the_one_the_mapping_says_in_si() -> None:

@@ -23,12 +23,21 @@ def read_section(text: str, where: str) -> Section:
         ConfigError: if it is not YAML or no mapping, has a key twice, or a placeholder is left (naming its lines).
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        node, tree = _parsed(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"not YAML: {' '.join(str(error).split())}") from None
     _refuse_placeholders(node)
     return Section(tree, where)
+
+
+def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
+    """The document as nodes, which have lines, and as plain values."""
+    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        return node, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 class Section:

@@ -98,7 +98,7 @@ class GymEnvironment:
         self._expert = None if self._make_expert is None else self._make_expert(spec.task)
         self.instruction = self._words(spec, task)
         for _ in range(self._mapping.settling_steps):
-            self._seen, _, _, _, info = inner.step(self._theirs(rest(self.embodiment, self.observe())))
+            self._seen, _, _, _, info = inner.step(self._theirs(self._rest()))
             self._info = {**self._info, **info}
         self._began_s = self._clock_s()
         return self.observe()
@@ -235,6 +235,12 @@ class GymEnvironment:
             # What rounding puts beyond the end.
             theirs = np.clip(theirs, self._space.low, self._space.high)
         return theirs.astype(self._space.dtype)
+
+    def _rest(self) -> Float32[np.ndarray, " action_dim"]:
+        action = rest(self.embodiment, self.observe())
+        for index, field in enumerate(self.embodiment.action):
+            action[index] = self._mapping.rest.get(field.name, action[index])
+        return action
 
     def _clock_s(self) -> float | None:
         if self._mapping.physics is Physics.NONE:

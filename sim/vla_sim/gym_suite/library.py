@@ -9,7 +9,10 @@ from typing import Any
 import gymnasium
 
 from vla.errors import ConfigError
+from vla_sim.gym_suite.libero import LiberoTask, require_libero
 from vla_sim.gym_suite.mapping import GymMapping, GymTask, Maker
+from vla_sim.gym_suite.robosuite_tasks import RobosuiteTask
+from vla_sim.gym_suite.simpler import SimplerTask, require_simpler
 
 _NO_TIME_LIMIT = -1
 """Gymnasium's word for it: the mapping's `max_steps` is the only one."""
@@ -21,6 +24,8 @@ def require(mapping: GymMapping) -> None:
     Raises:
         ConfigError: naming what is missing, and how to get it.
     """
+    if mapping.maker is Maker.SIMPLER:
+        require_simpler(mapping)
     for package in mapping.packages:
         try:
             importlib.metadata.version(package)
@@ -32,14 +37,8 @@ def require(mapping: GymMapping) -> None:
             for task in mapping.tasks.values():
                 _require_registered(mapping, task)
         case Maker.LIBERO:
-            from vla_sim.gym_suite.libero import require_libero
-
             require_libero(mapping)
-        case Maker.SIMPLER:
-            from vla_sim.gym_suite.simpler import require_simpler
-
-            require_simpler(mapping)
-        case Maker.ROBOSUITE:
+        case Maker.ROBOSUITE | Maker.SIMPLER:
             pass
 
 
@@ -57,16 +56,10 @@ def make(mapping: GymMapping, task: GymTask) -> gymnasium.Env[Any, Any]:
                     task.environment, max_episode_steps=_NO_TIME_LIMIT, disable_env_checker=True, **task.options
                 )
             case Maker.ROBOSUITE:
-                from vla_sim.gym_suite.robosuite_tasks import RobosuiteTask
-
                 return RobosuiteTask(task.environment, mapping.embodiment.control_hz, task.options)
             case Maker.LIBERO:
-                from vla_sim.gym_suite.libero import LiberoTask
-
                 return LiberoTask(mapping, task)
             case Maker.SIMPLER:
-                from vla_sim.gym_suite.simpler import SimplerTask
-
                 return SimplerTask(task.environment, task.options)
     except ModuleNotFoundError as error:
         raise missing(mapping, error.name or "a module") from error

@@ -51,6 +51,13 @@ class Physics(enum.Enum):
     """`unwrapped.sim`."""
 
 
+class TasksFrom(enum.Enum):
+    """Where tasks come from that no mapping lists."""
+
+    BDDL = "bddl"
+    """The bddl files of the installed LIBERO."""
+
+
 class ActionSpace(enum.Enum):
     """What is made of the limits that an environment itself states."""
 
@@ -157,6 +164,10 @@ class GymMapping:
     success: SuccessRule
     settling_steps: int
     """Control steps of rest before an episode begins."""
+    rest: Mapping[str, float]
+    """What fields of the action are meanwhile, that are not at rest."""
+    template: GymTask | None
+    """What tasks are like that are found in the installed package; None if they are all in the file."""
     physics: Physics
     conventions: Conventions
     sha256: str
@@ -188,6 +199,7 @@ class GymMapping:
             },
             "gripper": self.embodiment.gripper,
             "settling_steps": self.settling_steps,
+            "rest": dict(self.rest),
             "max_steps": {name: task.max_steps for name, task in self.tasks.items()},
             "success": {"by": self.success.kind.value, "key": self.success.key, "at_least": self.success.at_least},
         }

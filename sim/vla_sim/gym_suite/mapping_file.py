@@ -31,6 +31,7 @@ from vla_sim.gym_suite.mapping import (
     Physics,
     SuccessKind,
     SuccessRule,
+    TasksFrom,
 )
 
 SHIPPED_FOLDER = "gym"
@@ -103,6 +104,8 @@ def _mapping(section: Section, sha256: str) -> GymMapping:
         tasks=_tasks(section, max_steps),
         success=_success(section.inner("success")),
         settling_steps=_whole(section, "settling_steps"),
+        rest=_rest(section, [entry.field.name for entry in action]),
+        template=_template(section, max_steps),
         physics=section.choice("physics", Physics),
         conventions=_conventions(section),
         sha256=sha256,
@@ -154,7 +157,28 @@ def _camera(section: Section) -> GymCamera:
 # --------------------------------------------------------------------------- tasks
 
 
+def _template(section: Section, max_steps: int) -> GymTask | None:
+    if "tasks_from" not in section:
+        return None
+    section.choice("tasks_from", TasksFrom)
+    inner = section.inner("task_template")
+    template = GymTask("", _options(section), _instruction(inner.inner("instruction")), max_steps)
+    inner.refuse_rest()
+    return template
+
+
+def _rest(section: Section, names: list[str]) -> dict[str, float]:
+    if "rest" not in section:
+        return {}
+    inner = section.inner("rest")
+    values = {name: inner.number(name) for name in names if name in inner}
+    inner.refuse_rest()
+    return values
+
+
 def _tasks(section: Section, max_steps: int) -> Mapping[str, GymTask]:
+    if "tasks_from" in section:
+        return {}
     tasks: dict[str, GymTask] = {}
     shared = _options(section)
     for name, inner in section.named("tasks"):

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vla.errors import ConfigError, unknown
+from vla_sim.gym_suite.libero import SUITES as LIBERO_SUITES
+from vla_sim.gym_suite.libero import found_tasks
 from vla_sim.gym_suite.mapping import GymMapping, Maker
 from vla_sim.gym_suite.mapping_file import load_mapping, shipped_mappings
 
@@ -25,6 +27,9 @@ def named_mappings() -> Mapping[str, GymMapping]:
     """The shipped mappings by every name of a suite: an environment's, or the mapping's own."""
     found: dict[str, GymMapping] = {}
     for mapping in shipped_mappings().values():
+        if mapping.maker is Maker.LIBERO and mapping.tasks:
+            found |= {name: part(mapping, name) for name in LIBERO_SUITES}
+            continue
         if mapping.maker is not Maker.GYMNASIUM:
             found[mapping.name] = mapping
             continue
@@ -53,7 +58,14 @@ def mapping_of(name: str) -> GymMapping:
     if name not in known:
         error = unknown("suite", name, known)
         raise ConfigError(f"{error}; for another environment, say what its numbers mean: mapping=FILE")
-    return known[name]
+    mapping = known[name]
+    return mapping if mapping.template is None else dataclasses.replace(mapping, tasks=found_tasks(mapping))
+
+
+def part(mapping: GymMapping, suite: str) -> GymMapping:
+    """Those tasks of LIBERO that are of one of its suites."""
+    tasks = {name: task for name, task in mapping.tasks.items() if task.environment.startswith(f"{suite}/")}
+    return dataclasses.replace(mapping, name=suite, tasks=tasks)
 
 
 def only(mapping: GymMapping, environment: str) -> GymMapping:

@@ -1,0 +1,205 @@
+"""LIBERO's tasks (Liu et al. 2023, arXiv:2306.03310), and LIBERO-Plus's, where the user has package and assets.
+
+What moves a result by tens of points is said here or in the mapping, and stands in the report:
+
+| convention           | ours                                                                                   |
+|----------------------|----------------------------------------------------------------------------------------|
+| first states         | number `seed % n` of the task's file, by index: seed 1000000 begins at state 0 of 50    |
+| instruction          | LIBERO: the task's file name in words, as published results have it; Plus: its bddl file |
+| pictures             | row 0 at the bottom as rendered; `orientation` in the mapping sets them upright           |
+| gripper              | -1 opens, 1 closes, as robosuite                                                         |
+| settling, max_steps  | in the mapping: 10 steps of rest; 220, 280, 300, 520 steps                               |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import yaml
+from gymnasium import spaces
+
+from vla.errors import ConfigError
+from vla_sim.gym_suite.mapping import GymMapping, GymTask
+from vla_sim.gym_suite.pickled_array import read_pickled_array
+
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+SETTLED_SEED = 0
+"""Of LIBERO's own generator; where objects are is in the first state, but what is not still follows the seed."""
+_ASSETS = ("articulated_objects", "stable_scanned_objects", "turbosquid_objects", "stable_hope_objects")
+_SCENE = re.compile(r"^[A-Z_]+SCENE\d+_")
+_LANGUAGE = re.compile(r"\(:language\s+([^)]+)\)")
+_GRIPPER = 6
+_OPEN = -1.0
+
+
+def require_libero(mapping: GymMapping) -> None:
+    """Return if LIBERO can be imported without a question on the terminal, and its assets are there.
+
+    Raises:
+        ConfigError: naming the file or folder that is missing, and how to get it.
+    """
+    folder = package_folder(mapping)
+    config = _config_file()
+    if not config.is_file():
+        raise ConfigError(
+            f"LIBERO asks on the terminal where its data is, unless {config} exists: write into it "
+            f"'benchmark_root: {folder}', 'bddl_files: {folder / 'bddl_files'}', "
+            f"'init_states: {folder / 'init_files'}', 'datasets: {folder.parent / 'datasets'}' and 'assets: FOLDER'"
+        )
+    assets = assets_folder(folder)
+    absent = [name for name in _ASSETS if not (assets / name).is_dir()]
+    if absent:
+        raise ConfigError(
+            f"LIBERO's assets are not in {assets} ({', '.join(absent)} missing; they are in no wheel, about 200 MB): "
+            "copy libero/libero/assets from LIBERO's repository there, or name another folder as 'assets' in "
+            f"{config}"
+        )
+
+
+def package_folder(mapping: GymMapping) -> Path:
+    """Where LIBERO is installed, without importing it.
+
+    Raises:
+        ConfigError: if it is not installed.
+    """
+    spec = importlib.util.find_spec("libero")
+    places = [] if spec is None else list(spec.submodule_search_locations or [])
+    inner = [Path(place) / "libero" for place in places if (Path(place) / "libero").is_dir()]
+    if not inner:
+        raise ConfigError(f"suite '{mapping.name}' needs a package that is not installed (libero): {mapping.install}")
+    return inner[0]
+
+
+def found_tasks(mapping: GymMapping) -> Mapping[str, GymTask]:
+    """Every task whose bddl file the installed package has, by its file's name; none if it is not installed."""
+    template = mapping.template
+    assert template is not None
+    try:
+        folder = package_folder(mapping)
+    except ConfigError:
+        return {}
+    files = [file for suite in SUITES for file in sorted((folder / "bddl_files" / suite).glob("*.bddl"))]
+    names = {file.stem: f"{file.parent.name}/{file.stem}" for file in files}
+    return {stem: dataclasses.replace(template, environment=name) for stem, name in names.items()}
+
+
+def words_of(name: str) -> str:
+    """A task's file name in words."""
+    return _SCENE.sub("", name).replace("_", " ")
+
+
+def written_words(bddl: str) -> str:
+    """The instruction that a bddl file holds.
+
+    Raises:
+        ConfigError: if it holds none.
+    """
+    match = _LANGUAGE.search(bddl)
+    if match is None:
+        raise ConfigError("the bddl file has no '(:language ...)'")
+    return " ".join(match[1].split()).lower()
+
+
+def bddl_file(folder: Path, task: GymTask) -> Path:
+    """The task's definition."""
+    return folder / "bddl_files" / f"{task.environment}.bddl"
+
+
+def init_file(folder: Path, task: GymTask) -> Path:
+    """The first states of a task; a variant of LIBERO-Plus has those of the task whose name its own begins with.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    suite, _, name = task.environment.partition("/")
+    files = sorted((folder / "init_files" / suite).glob("*.pruned_init"), key=lambda file: -len(file.stem))
+    for file in files:
+        if name == file.stem or name.startswith(f"{file.stem}_"):
+            return file
+    raise ConfigError(f"there are no first states for '{task.environment}' in {folder / 'init_files' / suite}")
+
+
+def assets_folder(package: Path) -> Path:
+    """Where LIBERO looks for meshes: beside its code, or where its configuration says, or where it downloads to."""
+    beside = package / "assets"
+    if beside.is_dir():
+        return beside
+    named = _configured().get("assets")
+    if isinstance(named, str) and Path(named).is_dir():
+        return Path(named)
+    return Path.home() / ".cache" / "libero" / "assets"
+
+
+class LiberoTask(gymnasium.Env[Mapping[str, Any], np.ndarray]):
+    """One of LIBERO's tasks; info has `is_success` and both wordings, `language` and `language_bddl`."""
+
+    def __init__(self, mapping: GymMapping, task: GymTask) -> None:
+        """Make it with the package's `OffScreenRenderEnv`.
+
+        Raises:
+            ConfigError: if package, assets or the task's files are missing.
+            DataError: if the task's first states are no array.
+        """
+        require_libero(mapping)
+        folder = package_folder(mapping)
+        file = bddl_file(folder, task)
+        _require_file(file, mapping)
+        self._states = read_pickled_array(init_file(folder, task))
+        name = task.environment.partition("/")[2]
+        self._info = {
+            "language": words_of(name),
+            "language_bddl": written_words(file.read_text(encoding="utf-8")),
+        }
+        made = importlib.import_module("libero.libero.envs").OffScreenRenderEnv
+        self._inner = made(bddl_file_name=str(file), **task.options)
+        self.action_space = spaces.Box(-1.0, 1.0, (_GRIPPER + 1,), np.float32)
+        self.observation_space = spaces.Dict({})
+
+    @property
+    def sim(self) -> Any:
+        """Robosuite's binding of MuJoCo."""
+        return self._inner.sim
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        index = (seed or 0) % len(self._states)
+        self._inner.seed(SETTLED_SEED)
+        self._inner.reset()
+        seen = self._inner.set_init_state(self._states[index])
+        return seen, {**self._info, "init_state": index, "is_success": False}
+
+    def step(self, action: np.ndarray) -> tuple[Mapping[str, Any], float, bool, bool, dict[str, Any]]:
+        seen, reward, is_over, info = self._inner.step(action.tolist())
+        success = bool(self._inner.check_success())
+        return seen, float(reward), bool(is_over), False, {**info, **self._info, "is_success": success}
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _require_file(file: Path, mapping: GymMapping) -> None:
+    if not file.is_file():
+        raise ConfigError(f"there is no {file}: is the installed libero the one of suite '{mapping.name}'?")
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get("LIBERO_CONFIG_PATH", str(Path.home() / ".libero"))) / "config.yaml"
+
+
+def _configured() -> Mapping[str, Any]:
+    try:
+        tree = yaml.safe_load(_config_file().read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
