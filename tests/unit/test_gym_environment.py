@@ -105,6 +105,15 @@ def test_what_does_not_fit_the_environment_is_named(
         dict(place.reset(EpisodeSpec("told", 0)).images)
 
 
+def test_physics_that_diverges_is_an_error() -> None:
+    pytest.importorskip("imageio")
+    place = GymEnvironment(mapping_of("gym:Reacher-v5"))
+    place.reset(EpisodeSpec("reach_target", 0))
+    place._inner.unwrapped.data.qvel[0] = np.inf  # type: ignore[union-attr]
+    with pytest.raises(ObservationError, match="the physics of 'reach_target', seed 0, diverged at step 1"):
+        place.step(np.zeros(2, np.float32))
+
+
 def test_a_measurement_outside_its_limits_is_refused_if_the_mapping_says_so() -> None:
     place = GymEnvironment(parse_mapping(gym_arm.MAPPING.replace("low: -1.0", "low: 0.5").replace("clip", "refuse")))
     with pytest.raises(ObservationError, match=r"outside of its limits 0.5 to 1"):

@@ -32,7 +32,7 @@ from vla_sim.gym_suite.mapping import (
     SuccessKind,
 )
 from vla_sim.gym_suite.mapping_file import number_at
-from vla_sim.gym_suite.physics import Draughtsman, model_and_data, render_plainly
+from vla_sim.gym_suite.physics import Draughtsman, divergences, model_and_data, render_plainly
 from vla_sim.metaworld_suite.pictures import LazyImages
 
 _WORDS_STREAM, _WRONG_STREAM = 2, 3
@@ -101,6 +101,7 @@ class GymEnvironment:
             self._seen, _, _, _, info = inner.step(self._theirs(self._rest()))
             self._info = {**self._info, **info}
         self._began_s = self._clock_s()
+        self._divergences = divergences(inner, self._mapping.physics)
         return self.observe()
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
@@ -118,6 +119,10 @@ class GymEnvironment:
         self._images.expire()
         self._seen, reward, is_over, is_late, self._info = inner.step(self._theirs(applied))
         self._num_steps += 1
+        if divergences(inner, self._mapping.physics) > self._divergences:
+            raise ObservationError(
+                f"the physics of '{spec.task}', seed {spec.seed}, diverged at step {self._num_steps}"
+            )
         success = self._succeeded(float(reward), bool(is_over))
         truncated = bool(is_late) or self._num_steps >= self._task(spec.task).max_steps
         terminated = success or bool(is_over)

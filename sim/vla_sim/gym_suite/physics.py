@@ -13,6 +13,7 @@ from vla.errors import ConfigError
 from vla_sim.gym_suite.mapping import Physics
 from vla_sim.worlds.rendering import Renderer, without_costly_effects
 
+_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 _COLLISION_GROUP = 0
 """Of geoms that robosuite keeps out of its pictures."""
 
@@ -43,6 +44,14 @@ def render_plainly(inner: Any, physics: Physics) -> None:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     quality = model_and_data(inner, physics)[0].vis.quality
     quality.shadowsize = quality.offsamples = 0
+
+
+def divergences(inner: Any, physics: Physics) -> int:
+    """How often MuJoCo found a state that is not finite, or far too large, and began anew from its first one."""
+    if physics is Physics.NONE:
+        return 0
+    warnings = model_and_data(inner, physics)[1].warning
+    return sum(int(warnings[kind].number) for kind in _DIVERGED)
 
 
 class Draughtsman:
