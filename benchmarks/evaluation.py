@@ -17,6 +17,8 @@ LeRobot films every episode here, and so does ours where it says so: by running 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import json
 import os
 import resource
@@ -75,6 +77,7 @@ SIDES = (
 )
 """LeRobot's default on two cores is one environment in its own process. Its best, of those tried, is that without
 films, which takes a change of its environment, and a pass through the model no larger than the batch."""
+VERSIONS = ("lerobot", "metaworld", "gymnasium")
 PARTS = ("whole", "episodes", "cpu")
 PAIRS = {"filmed": ("vla_filmed", "lerobot_default"), "not_filmed": ("vla", "lerobot_best")}
 
@@ -93,10 +96,15 @@ def measurements(store: str | None) -> dict[str, Any]:
     """Print and give back what each side takes, round by round.
 
     Raises:
-        ConfigError: if a store is given, or a command fails, with the end of what it said.
+        ConfigError: if a store is given, LeRobot is not installed, or a command fails, with the end of what it said.
     """
     if store is not None:
         raise ConfigError("the benchmark 'evaluation' collects its own demonstrations: leave data= out")
+    for package in ("lerobot_policy_vla", "metaworld"):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"the benchmark 'evaluation' needs {package}: see docs/how-to/lerobot.md for the versions"
+            )
     taken: dict[str, list[Taken]] = {side.name: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -175,16 +183,19 @@ def _episodes_s(side: Side, out: Path) -> float:
     """What the command itself says of its episodes, all of which there must have been, each without success."""
     if side.is_ours:
         report = _read(out / "report.json")
-        _check(side, report["overall"]["n"], report["errors"])
+        _check(side, report["overall"]["n"], report["errors"], report["overall"]["success"])
         return float(report["seconds"]["episodes"])
     overall = _read(out / "eval_info.json")["overall"]
-    _check(side, overall["n_episodes"], 0)
+    _check(side, overall["n_episodes"], 0, overall["pc_success"])
     return float(overall["eval_s"])
 
 
-def _check(side: Side, episodes: int, errors: int) -> None:
-    if (episodes, errors) != (len(TASKS) * EPISODES, 0):
-        raise ConfigError(f"{side.name}: expected {len(TASKS) * EPISODES} episodes, got {episodes}, {errors} in error")
+def _check(side: Side, episodes: int, errors: int, success: float) -> None:
+    if (episodes, errors, success) != (len(TASKS) * EPISODES, 0, 0.0):
+        raise ConfigError(
+            f"{side.name}: expected {len(TASKS) * EPISODES} episodes that last to the end, "
+            f"got {episodes}, {errors} in error, success {success}"
+        )
 
 
 def _summed_up(taken: Mapping[str, list[Taken]]) -> dict[str, Any]:
@@ -200,6 +211,7 @@ def _summed_up(taken: Mapping[str, list[Taken]]) -> dict[str, Any]:
             "episodes": episodes,
             "steps": STEPS,
             "rounds": len(taken[SIDES[0].name]),
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
             "sides": [dataclasses.asdict(side) for side in SIDES],
         },
         "seconds": {name: [dataclasses.asdict(one) for one in found] for name, found in taken.items()},
