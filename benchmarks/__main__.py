@@ -17,6 +17,7 @@ BENCHMARKS = {
     "arms": "benchmarks.arms",
     "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
+    "determinism": "benchmarks.determinism",
     "evaluation": "benchmarks.evaluation",
     "kills": "benchmarks.kills",
     "loading": "benchmarks.loading",
@@ -33,6 +34,7 @@ BENCHMARKS = {
 NOT_COMPARISONS = (
     "arms",
     "corruption",
+    "determinism",
     "evaluation",
     "kills",
     "loading",
