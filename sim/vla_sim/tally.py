@@ -42,7 +42,7 @@ def tally_of(outcomes: Sequence[bool], errors: int) -> dict[str, Any]:
         `n`, `success` (`None` if n is 0), `low` and `high` (Wilson 95 %), `errors`, and where there are errors
         `bounds`: `low` and `high`, the success rates of all if the errors were failures, and if they were successes.
     """
-    tree = (share(outcomes).to_json() if outcomes else UNKNOWN) | {"errors": errors}
+    tree: dict[str, Any] = (share(outcomes).to_json() if outcomes else UNKNOWN) | {"errors": errors}
     if errors:
         successes, total = sum(outcomes), len(outcomes) + errors
         tree["bounds"] = {"low": successes / total, "high": (successes + errors) / total}

@@ -130,7 +130,7 @@ def test_an_evaluation_writes_the_report_that_was_promised(tmp_path: Path) -> No
         ("press_button", 1_000_000),
         ("press_button", 1_000_001),
     ]
-    assert all(set(e) == {"task", "seed", "instruction", "success", "steps", "error"} for e in report["episodes"])
+    assert all({"task", "seed", "instruction", "success", "steps", "error"} <= set(e) for e in report["episodes"])
     assert {"p50", "p95", "p99"} <= set(report["latency_ms"])
     assert {"vla", "python", "torch", "mujoco"} <= set(report["versions"])
     assert set(report["hashes"]) == {"checkpoint", "config"}
