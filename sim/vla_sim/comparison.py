@@ -25,7 +25,20 @@ from vla_sim.paired_tests import Pairs, bootstrap_difference, mcnemar
 REPORT = "report.json"
 MUST_AGREE = ("suite", "templates", "instruction")
 """What two evaluations have in common, or their episodes are no pairs."""
-CANNOT_MATTER = ("out", "resume", "shard", "merge", "workers", "batch", "controls", "control_episodes", *FILMING)
+CANNOT_MATTER = (
+    "out",
+    "resume",
+    "shard",
+    "merge",
+    "workers",
+    "launcher",
+    "ray",
+    "slurm",
+    "batch",
+    "controls",
+    "control_episodes",
+    *FILMING,
+)
 
 LEVEL = 0.05
 """Of the test that names a winner."""

@@ -17,6 +17,7 @@ from vla_sim.metaworld_suite.embodiments import MAX_OPENING_M, MAX_STEP_M, METAW
 from vla_sim.metaworld_suite.instructions import instruction
 from vla_sim.metaworld_suite.library import make_environment, make_expert
 from vla_sim.metaworld_suite.pictures import LazyImages, project, shared_photographer
+from vla_sim.metaworld_suite.stages import is_near, stages
 
 # Metres, and the gripper's ratio, for Meta-World's 1.
 _SCALE = np.array([MAX_STEP_M, MAX_STEP_M, MAX_STEP_M, 1.0], np.float32)
@@ -63,6 +64,7 @@ class MetaWorldEnvironment:
         mujoco.mj_kinematics(self._inner.model, self._inner.data)
         self._began_s = float(self._inner.data.time)
         self._num_steps = 0
+        self._when_reached: Float64[np.ndarray, " xyz"] | None = None
         self._spec = spec
         return self.observe()
 
@@ -80,6 +82,8 @@ class MetaWorldEnvironment:
         self._images.expire()
         self._state, _, _, is_late, info = self._inner.step(applied / _SCALE)
         self._num_steps += 1
+        if self._when_reached is None and is_near(spec.task, self._fingertips(), self._object()):
+            self._when_reached = self._object()
         if not np.isfinite(self._state).all() or self._has_diverged():
             raise ObservationError(
                 f"the physics of '{spec.task}', seed {spec.seed}, diverged at step {self._num_steps}"
@@ -117,6 +121,21 @@ class MetaWorldEnvironment:
         camera = self.embodiment.cameras[0]
         points = {"target": self._state[4:7], "destination": self._state[-3:]}
         return {name: project(self._inner, camera, point) for name, point in points.items()}
+
+    def stages(self) -> dict[str, bool]:
+        """The stages before success, in order: whether each holds now. For reports only."""
+        return stages(self._begun.task, self._fingertips(), self._object(), self._when_reached)
+
+    def moves_another(self) -> bool:
+        """Never: Meta-World does not tell of the other things in a scene."""
+        return False
+
+    def _fingertips(self) -> Float64[np.ndarray, " xyz"]:
+        return np.array(self._inner.unwrapped.tcp_center, np.float64)
+
+    def _object(self) -> Float64[np.ndarray, " xyz"]:
+        """The point that Meta-World calls the position of the (first) object."""
+        return self._state[4:7].copy()
 
     def render(self, height: int = 240, width: int = 320) -> UInt8[np.ndarray, "height width 3"]:
         """The view of `corner2`, at any size: for people."""
