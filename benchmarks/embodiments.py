@@ -1,20 +1,21 @@
 """Every arm at its bench: what its experts achieve on the tabletop's tasks, and how exact its kinematics are.
 
-The experts look into the simulator: what they miss would be the arm's fault, or the bench's. Poses for the kinematics
-are drawn from the whole workspace, corners included, and asked for from the rest posture.
+The experts look into the simulator, so no pictures are drawn: what they miss would be the arm's fault, or the bench's.
+Poses for the kinematics are drawn from the whole workspace, and asked for from the rest posture.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.experts import expert_outcomes
 from vla.kinematics import ArmKinematics
-from vla_sim.evaluate import evaluate
-from vla_sim.evaluation_plan import FIRST_UNSEEN_SEED, EvalConfig
+from vla_sim.evaluation_plan import FIRST_UNSEEN_SEED
+from vla_sim.scores import scores
+from vla_sim.tasks import SUITES
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 
 EPISODES = 100
@@ -36,20 +37,18 @@ def measurements(store: str | None) -> dict[str, object]:
 def _arm(bench: Bench) -> dict[str, Any]:
     suite = "tabletop" if bench is PANDA else f"tabletop_{bench.arm}"
     begin = time.monotonic()
-    config = EvalConfig(
-        policy="scripted", suite=suite, episodes=EPISODES, controls=[], videos=0, workers=1, out=Path("unused")
-    )
-    report = evaluate(config).report
+    results = expert_outcomes(suite, SUITES["tabletop"], EPISODES)
     seconds = round(time.monotonic() - begin)
-    for name, share in report["tasks"].items():
+    found = scores(results)
+    for name, share in found["tasks"].items():
         print(f"embodiments: {bench.arm} {name}: {share['success']:.1%} of {share['n']}", flush=True)
     return {
         "suite": suite,
         "embodiment": bench.embodiment.fingerprint,
         "scale": bench.scale,
-        "overall": report["overall"],
-        "tasks": report["tasks"],
-        "errors": report["errors"],
+        "overall": found["overall"],
+        "tasks": found["tasks"],
+        "errors": found["errors"],
         "kinematics": _kinematics(bench),
         "seconds": seconds,
     }
