@@ -63,6 +63,9 @@ class Control(enum.Enum):
     """The policy, told words of another episode, which its own scene may not offer."""
     HELD_OUT = "held_out"
     """The policy, told in words that no training episode had. This one should not fall."""
+    ORACLE_GROUNDING = "oracle_grounding"
+    """The policy, in its scenes without anything that the instruction does not name: what taking one thing for another
+    costs."""
     ORACLE = "oracle"
     """The scripted expert, who looks into the simulator: how much of a failure is the suite's."""
 
@@ -246,6 +249,12 @@ def planned_runs(config: EvalConfig) -> list[Run]:
                 f"the scripted policy looks at no images and hears no words: leave '{control.value}' out of controls"
             )
     specs = _specs(config, config.episodes)
+    named_alone = _named_alone(config)
+    if Control.ORACLE_GROUNDING in chosen and len(named_alone) < len(_specs(config)):
+        raise ConfigError(
+            f"not all tasks of '{config.suite}' have scenes without what they do not name: leave 'oracle_grounding' "
+            f"out of controls"
+        )
     plans = {
         Control.RANDOM: Run("random", "random", _specs(config), ExecutionConfig()),
         Control.ZERO: Run("zero", "zero", _specs(config), ExecutionConfig()),
@@ -253,6 +262,7 @@ def planned_runs(config: EvalConfig) -> list[Run]:
         Control.SHUFFLED_INSTRUCTION: Run(
             "shuffled_instruction", f"shuffled:{config.policy}", _specs(config), config.execution
         ),
+        Control.ORACLE_GROUNDING: Run("oracle_grounding", config.policy, named_alone, config.execution),
         Control.ORACLE: Run("oracle", SCRIPTED, _specs(config), ExecutionConfig()),
         Control.BLIND: Run("blind", f"blind:{config.policy}", _specs(config), config.execution),
         Control.WRONG_INSTRUCTION: Run(
@@ -270,6 +280,13 @@ def planned_runs(config: EvalConfig) -> list[Run]:
         *(plans[control] for control in Control if control in chosen),
     ]
     return [_by_clock(run, config) if run.execution is config.execution else run for run in runs]
+
+
+def _named_alone(config: EvalConfig) -> tuple[EpisodeSpec, ...]:
+    """The specs of a control, without anything that the instruction does not name; only of tasks that have this."""
+    alone = suite(config.suite).alone
+    found = ((spec, alone(spec.task)) for spec in _specs(config))
+    return tuple(dataclasses.replace(spec, task=task) for spec, task in found if task is not None)
 
 
 def _by_clock(run: Run, config: EvalConfig) -> Run:
@@ -375,8 +392,10 @@ def _default_controls(config: EvalConfig) -> list[Control]:
     is_plain = config.templates is TemplateSet.TRAINING and config.instruction is InstructionKind.OWN
     is_trained = config.policy != SCRIPTED and loading.is_trained(config.policy)
     expertless = suite(config.suite).expertless & set(chosen_tasks(config.suite, config.tasks))
-    known = [control for control in Control if control is not Control.ORACLE or not expertless]
-    return known if is_trained and is_plain else []
+    left_out = {Control.ORACLE} if expertless else set()
+    if len(_named_alone(config)) < len(_specs(config)):
+        left_out.add(Control.ORACLE_GROUNDING)
+    return [control for control in Control if control not in left_out] if is_trained and is_plain else []
 
 
 def _specs(

@@ -6,7 +6,7 @@ import functools
 
 from vla.errors import unknown
 from vla_sim.perturbations.axes import AXES, STRENGTHS
-from vla_sim.perturbations.tasks import perturbed
+from vla_sim.perturbations.tasks import ALONE, alone, perturbed
 from vla_sim.tasks import TASKS, Task
 from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
 from vla_sim.tasks.task import BASE
@@ -17,7 +17,7 @@ KNOWN_TASKS: dict[str, Task] = TASKS | LONG_HORIZON_TASKS
 
 @functools.lru_cache(maxsize=4096)
 def task_named(name: str) -> Task:
-    """The task of this name; `TASK@AXISn` is one of them, perturbed.
+    """The task of this name; `TASK@AXISn` is one of them, perturbed, `TASK@alone` without what it does not name.
 
     Raises:
         ConfigError: if there is none.
@@ -27,6 +27,8 @@ def task_named(name: str) -> Task:
         raise unknown("task", base, KNOWN_TASKS)
     if not mark:
         return KNOWN_TASKS[base]
+    if cell == ALONE:
+        return alone(KNOWN_TASKS[base])
     cells = {f"{axis}{strength}": (axis, strength) for axis in AXES for strength in STRENGTHS}
     if cell not in cells:
         raise unknown("perturbation", cell, cells)

@@ -33,6 +33,7 @@ CONTROL_MEANING = {
     "wrong_instruction": ("told another task, scored on this one", "should be near zero"),
     "shuffled_instruction": ("told words of another episode", "should be near zero"),
     "held_out": ("wordings that no training episode had", "should not fall"),
+    "oracle_grounding": ("nothing there but what the instruction names", "shows what telling things apart costs"),
     "oracle": ("the scripted expert, who looks into the simulator", "should be near one"),
 }
 """What each control is, and where it should be."""

@@ -44,6 +44,7 @@ from vla_sim.oracle import ExpertEnvironment
 from vla_sim.perturbations import AXES
 from vla_sim.perturbations import task_names as perturbed_task_names
 from vla_sim.perturbations.scores import perturbation_axes, perturbation_groups
+from vla_sim.perturbations.tasks import ALONE
 from vla_sim.scores import group_scores, pair_scores
 from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SETS as TABLETOP_SETS
@@ -98,6 +99,8 @@ class Suite:
     """Equal for instructions that ask for the same."""
     scene_of: Callable[[str], str] = lambda task: task
     """The task whose scenes a task has, seed by seed."""
+    alone: Callable[[str], str | None] = lambda task: None
+    """The task with the same scenes and nothing in them but what its instruction names; None if there is none."""
     expertless: frozenset[str] = frozenset()
     """The tasks in which `policy=scripted` cannot act."""
     conventions: Conventions = _NONE
@@ -211,6 +214,7 @@ def _tabletop(name: str) -> Suite:
         sentences=functools.partial(all_instructions, name),
         meaning=functools.partial(match, suite=name),
         scene_of=_tabletop_scene_of,
+        alone=lambda task: None if BASE in task else f"{task}{BASE}{ALONE}",
         conventions=_TABLETOP_CONVENTIONS,
     )
 

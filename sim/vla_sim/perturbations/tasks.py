@@ -14,8 +14,10 @@ import numpy as np
 
 from vla_sim.perturbations.axes import AXES, STRENGTHS
 from vla_sim.tasks.task import BASE, Task
-from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.scene import Kind, Scene
 
+ALONE = "alone"
+"""What follows a task's name where nothing but what it names is in its scenes."""
 MORE_STEPS = {"shove": 15, "start": 5}
 """Beyond the task's own: what is undone has to be done again."""
 
@@ -35,6 +37,24 @@ def _vary(scene: Scene, names: tuple[str, ...], generator: np.random.Generator, 
     return AXES[axis](scene, names, generator, strength)
 
 
+def alone(task: Task) -> Task:
+    """A task in its own scenes, in which nothing is left but what its instruction names: there is nothing to mix up."""
+    return dataclasses.replace(
+        task,
+        name=f"{task.name}{BASE}{ALONE}",
+        scene_of=task.scene_of or task.name,
+        vary=functools.partial(_named_alone, unnamed=task.needs & {Kind.DRAWER}),
+    )
+
+
+def _named_alone(
+    scene: Scene, names: tuple[str, ...], generator: np.random.Generator, unnamed: frozenset[Kind]
+) -> Scene:
+    """The scene with the things of these names, and of these kinds, of which there is one at most."""
+    things = tuple(thing for thing in scene.things if thing.name in names or thing.kind in unnamed)
+    return dataclasses.replace(scene, things=things)
+
+
 def task_names(tasks: Iterable[str], axes: Iterable[str] = tuple(AXES)) -> list[str]:
     """Unperturbed, then by axis and strength, each of the tasks."""
     tasks = list(tasks)
@@ -45,4 +65,4 @@ def task_names(tasks: Iterable[str], axes: Iterable[str] = tuple(AXES)) -> list[
 def cell_of(name: str) -> tuple[str, int] | None:
     """The axis and the strength of a perturbed task's name; None of another's."""
     _, _, cell = name.partition(BASE)
-    return (cell[:-1], int(cell[-1])) if cell else None
+    return (cell[:-1], int(cell[-1])) if cell and cell != ALONE else None
