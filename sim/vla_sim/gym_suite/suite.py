@@ -39,11 +39,6 @@ def named_mappings() -> Mapping[str, GymMapping]:
     return found
 
 
-def is_mapped(name: str) -> bool:
-    """Whether a suite of this name has a mapping."""
-    return name.startswith(PREFIX) or name in named_mappings()
-
-
 def mapping_of(name: str) -> GymMapping:
     """The mapping that a suite's name stands for.
 
