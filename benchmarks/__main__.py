@@ -29,6 +29,7 @@ BENCHMARKS = {
     "rendering": "benchmarks.rendering",
     "serving": "benchmarks.serving",
     "rendering_metaworld": "benchmarks.rendering_metaworld",
+    "suites": "benchmarks.suites",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
@@ -44,6 +45,7 @@ NOT_COMPARISONS = (
     "perturbations",
     "recording",
     "serving",
+    "suites",
     "tokens",
     "totality",
 )

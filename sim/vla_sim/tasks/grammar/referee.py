@@ -117,5 +117,5 @@ def _is_disturbed(world: World, scene: Scene, index: int) -> bool:
     if thing.kind not in CARRIED:
         return False
     x, y, z = world.position(thing.name)
-    gap = math.hypot(x - thing.x, y - thing.y)
-    return gap > LEFT_ALONE_M or abs(z - BLOCK_SIZE_M / 2) > LEFT_ALONE_M or motions.is_held(world, thing.name)
+    gap, rise = math.hypot(x - thing.x, y - thing.y), abs(float(z) - thing.z - BLOCK_SIZE_M / 2)
+    return max(gap, rise) > LEFT_ALONE_M or motions.is_held(world, thing.name)
