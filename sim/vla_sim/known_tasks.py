@@ -9,9 +9,10 @@ from vla_sim.perturbations.axes import AXES, STRENGTHS
 from vla_sim.perturbations.tasks import ALONE, alone, perturbed
 from vla_sim.tasks import TASKS, Task
 from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
+from vla_sim.tasks.memory import MEMORY_TASKS
 from vla_sim.tasks.task import BASE
 
-KNOWN_TASKS: dict[str, Task] = TASKS | LONG_HORIZON_TASKS
+KNOWN_TASKS: dict[str, Task] = TASKS | LONG_HORIZON_TASKS | MEMORY_TASKS
 """By name, unperturbed."""
 
 

@@ -15,6 +15,7 @@
 | `perturbation`    | the tabletop's, and     | 64 x 80 and 32 x 40 px                               |
 |                   | perturbed (`_AXIS`: one)|                                                      |
 | `long_horizon`    | six of 3 to 5 steps     | the same                                             |
+| `memory`          | three with what is hid  | the same                                             |
 """
 
 from __future__ import annotations
@@ -53,10 +54,11 @@ from vla_sim.tasks import TASKS as TABLETOP_TASKS
 from vla_sim.tasks import all_instructions, grammar, match
 from vla_sim.tasks.grammar.sentences import read
 from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
+from vla_sim.tasks.memory import CHANCE, MEMORY_TASKS
 from vla_sim.tasks.task import BASE, Task
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 from vla_sim.worlds.engines import USUAL, Engines, engines_of, with_engines
-from vla_sim.worlds.scene import TABLETOP_CAST, Cast
+from vla_sim.worlds.scene import COVERS_CAST, TABLETOP_CAST, Cast
 
 _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
@@ -166,7 +168,8 @@ def _arm_at_the_table(name: str) -> str | None:
 def _cast(name: str) -> Cast:
     """The things that a suite at our table shows some of, whichever arm it is given to."""
     base = name if name in _AT_THE_TABLE else name.rpartition("_")[0]
-    return grammar.SUITES[base].cast if base in grammar.SUITES else TABLETOP_CAST
+    own = {name: chosen.cast for name, chosen in grammar.SUITES.items()} | {"memory": COVERS_CAST}
+    return own.get(base, TABLETOP_CAST)
 
 
 @functools.lru_cache(maxsize=16)
@@ -304,8 +307,12 @@ _PERTURBATION += [_perturbation(f"perturbation_{axis}", [axis]) for axis in AXES
 _GRAMMAR = [_grammar(name) for name in grammar.SUITES]
 
 _LONG_HORIZON = _templates("long_horizon", LONG_HORIZON_TASKS, TabletopEnvironment)
+_MEMORY = dataclasses.replace(
+    _templates("memory", MEMORY_TASKS, functools.partial(TabletopEnvironment, cast=COVERS_CAST)),
+    summarise=lambda results: {"chance": {task: CHANCE[task] for task in dict.fromkeys(r.spec.task for r in results)}},
+)
 
-_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION, _LONG_HORIZON)}
+_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION, _LONG_HORIZON, _MEMORY)}
 _OTHER_ARMS = [_at_bench(made, bench) for made in _TABLETOP for bench in BENCHES.values() if bench is not PANDA]
 
 SUITES = (

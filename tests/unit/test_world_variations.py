@@ -20,7 +20,6 @@ from vla_sim.worlds.variations import (
     Shove,
     TableLook,
     Variation,
-    require_usual,
 )
 
 SCENE = Scene(
@@ -141,12 +140,6 @@ def test_a_state_restored_before_a_shove_meets_it_again() -> None:
 def test_a_variation_out_of_range_is_refused(variation: Variation, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MujocoWorld().reset(varied(variation))
-
-
-def test_a_world_that_cannot_vary_says_so() -> None:
-    require_usual(Variation(), "this world")
-    with pytest.raises(ConfigError, match="this world has no variations of camera"):
-        require_usual(Variation(mass=2.0), "this world")
 
 
 def test_the_camera_still_projects_where_it_sees_things() -> None:

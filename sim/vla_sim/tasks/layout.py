@@ -15,11 +15,12 @@ Region = tuple[float, float, float, float]
 """x low, x high, y low, y high: m."""
 
 TABLE: Region = (0.37, 0.65, -0.20, 0.20)
-RADIUS_M = {Kind.BLOCK: 0.046, Kind.PAD: 0.058, Kind.BOWL: 0.082, Kind.BUTTON: 0.050, Kind.DRAWER: 0.0}
+RADIUS_M = {Kind.BLOCK: 0.046, Kind.PAD: 0.058, Kind.BOWL: 0.082, Kind.BUTTON: 0.050, Kind.DRAWER: 0.0, Kind.CUP: 0.062}
 """The circle that a thing claims: a block's leaves room for open fingers around it."""
 RADIUS_M |= dict.fromkeys((Kind.CYLINDER, Kind.PRISM, Kind.BALL), RADIUS_M[Kind.BLOCK]) | {Kind.PLATE: 0.060}
 MAX_YAW_RAD = {Kind.BLOCK: 0.35, Kind.PAD: 0.0, Kind.BOWL: 0.0, Kind.BUTTON: 0.0, Kind.DRAWER: 0.0}
 MAX_YAW_RAD |= dict.fromkeys((Kind.CYLINDER, Kind.PRISM, Kind.BALL, Kind.PLATE), 0.0) | {Kind.PRISM: 0.35}
+MAX_YAW_RAD |= {Kind.CUP: 0.2}
 _MAX_TRIES = 2000
 
 START_LOW = np.array([0.42, -0.15, 0.12, -0.3])

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from vla.embodiment import Embodiment
-from vla.errors import ActionError, unknown
+from vla.errors import ActionError, ConfigError, unknown
 from vla.kinematics import ArmKinematics
 from vla_sim.worlds.benches import Bench, bench_of
 from vla_sim.worlds.mujoco_variations import undo, vary
@@ -25,8 +25,13 @@ from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     BUTTON_LATCHED_M,
     CARRIED,
+    CLOSING_STEPS,
+    CUP_GRASP_M,
+    DRAWER_TRAVEL_M,
     HANDLE_OFFSET_M,
     PALETTE,
+    SEEN_STEPS,
+    SHOWN_STEPS,
     TABLETOP_CAST,
     Cast,
     Kind,
@@ -40,7 +45,9 @@ _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _PARKING = np.array([-3.0, 0.0, 1.0])
 _LATCH_N = 4.0
 """More than a button's spring has, all the way down."""
-_TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M}
+_CUPS_FROM_M = 0.05
+"""The height that cups come down from: below the fingers of an arm that rests."""
+_TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M, Kind.CUP: np.array([0.0, 0.0, CUP_GRASP_M])}
 """From a moving body's origin to the point that tasks speak of, at their table."""
 
 
@@ -87,7 +94,7 @@ class MujocoWorld:
         self._jacobian = np.zeros((3, self._model.nv))
         self._slots: dict[str, _Slot] = {}
         self._variation = NO_VARIATION
-        self._latches = False
+        self._scene: Scene | None = None
         self._commanded = np.zeros(4)
         self._commanded_joints = self._kinematics.rest_posture.copy()
 
@@ -103,8 +110,9 @@ class MujocoWorld:
 
     def reset(self, scene: Scene) -> None:
         self._require_cast(scene)
+        self._require_known(scene)
         self._vary(scene.variation)
-        self._latches = scene.latching
+        self._scene = scene
         mujoco.mj_resetData(self._model, self._data)
         self._slots = {}
         used: dict[Kind, int] = dict.fromkeys(Kind, 0)
@@ -120,7 +128,9 @@ class MujocoWorld:
         self._data.qpos[self._fingers] = scene.gripper * self._finger_travel_m
         self._data.ctrl[self._joints] = self._commanded_joints
         self._data.ctrl[self._fingers] = scene.gripper * self._finger_travel_m
+        self._cover(0.0)
         self._physics.begin()
+        self._cover(0.0)
 
     def _require_cast(self, scene: Scene) -> None:
         for kind in Kind:
@@ -148,6 +158,8 @@ class MujocoWorld:
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Float32[np.ndarray, " action_dim"]:
         applied, joints = self._reachable(self._limited(action))
+        if self._steps_so_far() < SHOWN_STEPS and self._scene is not None and self._scene.is_shown:
+            return self._show(self._scene)
         self._commanded = self._commanded + applied[:4]
         self._shove()
         self._latch()
@@ -155,10 +167,47 @@ class MujocoWorld:
         self._physics.drive(begin, joints, float(applied[4]) * self._finger_travel_m)
         return applied
 
+    def _steps_so_far(self) -> int:
+        return round(self._data.time * self._embodiment.control_hz)
+
+    def _show(self, scene: Scene) -> Float32[np.ndarray, " action_dim"]:
+        """One control step in which the arm rests, while what is to be remembered is seen, then covered."""
+        closed = min(1.0, max(0.0, (self._steps_so_far() + 1 - SEEN_STEPS) / CLOSING_STEPS))
+        is_settled = self._steps_so_far() >= SEEN_STEPS + CLOSING_STEPS
+        if not is_settled:
+            self._cover(closed)
+        self._physics.drive(self._commanded_joints, self._commanded_joints, scene.gripper * self._finger_travel_m)
+        if closed < 1.0:
+            self._cover(closed)
+        return np.array([0.0, 0.0, 0.0, 0.0, scene.gripper], np.float32)
+
+    def _cover(self, closed: float) -> None:
+        """Place cups and drawer, and what lies in it: open at 0, shut at 1. In scenes that are not shown nothing is."""
+        if self._scene is None or not self._scene.is_shown:
+            return
+        scale, data = self._bench.scale, self._data
+        drawn = (1.0 - closed) * scale * DRAWER_TRAVEL_M
+        for index, thing in enumerate(self._scene.things):
+            slot = self._slots[thing.name]
+            if thing.kind is Kind.DRAWER:
+                data.qpos[slot.qpos], data.qvel[slot.dof] = drawn, 0.0
+            elif thing.kind is Kind.CUP:
+                over = np.array([thing.x, thing.y, (1.0 - closed) * scale * _CUPS_FROM_M])
+                away = _PARKING + np.array([0, 0.5 * (index + 1), 0])
+                slot.put(self._model, data, over if closed > 0 else away, thing.yaw)
+            elif thing.is_inside:
+                slot.put(self._model, data, np.array([thing.x + drawn, thing.y, thing.z]), thing.yaw)
+        mujoco.mj_fwdPosition(self._model, data)
+
+    def _require_known(self, scene: Scene) -> None:
+        """Return if this world's physics can do what the scene asks for."""
+        if scene.latching and not isinstance(self._physics, MujocoPhysics):
+            raise ConfigError("buttons that stay down are known to MuJoCo's physics alone: use engine=mujoco")
+
     def _shove(self) -> None:
         """Strike a block, if the variation says that it is time."""
         shove = self._variation.shove
-        if shove is not None and round(self._data.time * self._embodiment.control_hz) == shove.step:
+        if shove is not None and self._steps_so_far() == shove.step:
             dof = self._slot(shove.thing).dof
             # Friction stops it after a length that goes with the square of its speed.
             speed = math.sqrt(self._bench.scale) * np.array([shove.x_m_s, shove.y_m_s])
@@ -166,7 +215,7 @@ class MujocoWorld:
 
     def _latch(self) -> None:
         """Hold down the buttons that were pressed, if this scene's stay down: what is pressed is seen, and is state."""
-        if not self._latches:
+        if self._scene is None or not self._scene.latching:
             return
         for slot in self._slots.values():
             if slot.kind is Kind.BUTTON:
@@ -302,23 +351,26 @@ class _Slot:
     def show(self, shared: mujoco.MjModel, model: mujoco.MjModel, data: mujoco.MjData, thing: Thing) -> None:
         model.geom_group[self.geoms] = shared.geom_group[self.geoms]
         model.body_gravcomp[self.root] = shared.body_gravcomp[self.root]
-        self._place(model, data, np.array([thing.x, thing.y, thing.z]), thing.yaw)
+        self.put(model, data, np.array([thing.x, thing.y, thing.z]), thing.yaw)
         if thing.kind is Kind.BUTTON:
             model.geom_rgba[self.geom] = (*PALETTE[thing.colour], 1.0)
-        elif thing.kind is not Kind.DRAWER:
+        elif thing.kind not in (Kind.DRAWER, Kind.CUP):
             model.geom_rgba[self.geoms] = (*PALETTE[thing.colour], 1.0)
 
     def hide(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray) -> None:
         """Out of sight, out of reach, and weightless, so that it stays there."""
         model.geom_group[self.geoms] = HIDDEN_GROUP
         model.body_gravcomp[self.root] = 1.0
-        self._place(model, data, position, 0.0)
+        self.put(model, data, position, 0.0)
 
-    def _place(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
+    def put(self, model: mujoco.MjModel, data: mujoco.MjData, position: np.ndarray, yaw: float) -> None:
+        """Put it there, at rest, standing on this point."""
         quaternion = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
-        if self.kind in CARRIED:
-            data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, self._block_height_m])
+        if self.kind in CARRIED or self.kind is Kind.CUP:
+            height = 0.0 if self.kind is Kind.CUP else self._block_height_m
+            data.qpos[self.qpos : self.qpos + 3] = position + np.array([0, 0, height])
             data.qpos[self.qpos + 3 : self.qpos + 7] = quaternion
+            data.qvel[self.dof : self.dof + 6] = 0.0
         else:
             model.body_pos[self.root], model.body_quat[self.root] = position, quaternion
 

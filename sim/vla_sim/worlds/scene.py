@@ -34,6 +34,8 @@ class Kind(enum.Enum):
     """With six sides."""
     BALL = "ball"
     PLATE = "plate"
+    CUP = "cup"
+    """A square box upside down, which hides what is below it."""
 
 
 CARRIED = frozenset({Kind.BLOCK, Kind.CYLINDER, Kind.PRISM, Kind.BALL})
@@ -87,6 +89,8 @@ SHAPES_CAST = Cast(
     ),
 )
 """With more shapes, and without button and drawer."""
+COVERS_CAST = Cast("covers", (*CAPACITY.items(), (Kind.CUP, 3)))
+"""With cups to hide things."""
 
 WORKSPACE_LOW = np.array([0.31, -0.28, 0.012, -1.2])
 WORKSPACE_HIGH = np.array([0.70, 0.28, 0.30, 1.2])
@@ -107,6 +111,14 @@ BUTTON_TRAVEL_M = 0.012
 BUTTON_LATCHED_M = 0.0085
 """Pressed as far as this, a button that latches goes down by itself, and stays there."""
 DRAWER_TRAVEL_M = 0.12
+CUP_SIZE_M = 0.058
+"""Outer edge of a cup, which is square and stands upside down."""
+CUP_HEIGHT_M = 0.054
+CUP_GRASP_M = 0.03
+"""Height at which the fingers take it."""
+SEEN_STEPS, CLOSING_STEPS, SHOWN_STEPS = 6, 5, 20
+"""Where a scene is shown first: control steps in which everything is seen; in which cups come down and a drawer shuts;
+and after which the arm may act. What is left between lets chunks run out that were begun in sight of it."""
 HANDLE_OFFSET_M = np.array([0.082, 0.0, 0.056])
 """From the cabinet's origin to the middle of the closed drawer's handle."""
 
@@ -117,12 +129,14 @@ class Thing:
 
     kind: Kind
     colour: str
-    """A key of `PALETTE`; empty for the drawer, which is of wood."""
+    """A key of `PALETTE`; empty for the drawer, which is of wood; `first`, `second`, `third` for cups, all alike."""
     x: float
     y: float
     yaw: float = 0.0
     z: float = 0.0
     """Height of what it stands on: m."""
+    is_inside: bool = False
+    """Whether it lies in the drawer, and moves with it while that shuts; its place is that in the shut drawer."""
 
     @property
     def name(self) -> str:
@@ -143,6 +157,8 @@ class Scene:
     """What is otherwise than usual."""
     latching: bool = False
     """Whether a button that was pressed stays down."""
+    is_shown: bool = False
+    """Whether the scene is shown open for `SEEN_STEPS`, then covered, before the arm may act."""
 
     def of_kind(self, kind: Kind) -> list[Thing]:
         return [thing for thing in self.things if thing.kind is kind]

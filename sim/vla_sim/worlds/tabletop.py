@@ -22,6 +22,8 @@ from vla_sim.worlds.scene import (
     BUTTON_RADIUS_M,
     BUTTON_TOP_M,
     BUTTON_TRAVEL_M,
+    CUP_HEIGHT_M,
+    CUP_SIZE_M,
     DRAWER_TRAVEL_M,
     HANDLE_OFFSET_M,
     PAD_SIZE_M,
@@ -37,6 +39,7 @@ PHYSICS_DT_S = 0.005
 TABLE_RGBA = (0.74, 0.72, 0.69, 1.0)
 WOOD_RGBA = (0.62, 0.42, 0.24, 1.0)
 LIGHT_WOOD_RGBA = (0.80, 0.60, 0.38, 1.0)
+CUP_RGBA = (0.55, 0.60, 0.62, 1.0)
 METAL_RGBA = (0.25, 0.26, 0.29, 1.0)
 
 BLOCK_FRICTION = (0.4, 0.005, 0.0001)
@@ -200,6 +203,22 @@ def _button(spec: mujoco.MjSpec, name: str) -> None:
     spec.add_exclude(bodyname1=name, bodyname2=f"{name}_cap")
 
 
+def _cup(spec: mujoco.MjSpec, name: str) -> None:
+    """An opaque box without a floor, its origin in the middle of its rim, on the table; a block fits below."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    half, wall, top = CUP_SIZE_M / 2, 0.0018, 0.002
+    sides = (
+        ([wall, half, CUP_HEIGHT_M / 2], [half - wall, 0.0, CUP_HEIGHT_M / 2]),
+        ([wall, half, CUP_HEIGHT_M / 2], [wall - half, 0.0, CUP_HEIGHT_M / 2]),
+        ([half - 2 * wall, wall, CUP_HEIGHT_M / 2], [0.0, half - wall, CUP_HEIGHT_M / 2]),
+        ([half - 2 * wall, wall, CUP_HEIGHT_M / 2], [0.0, wall - half, CUP_HEIGHT_M / 2]),
+        ([half - 2 * wall, half - 2 * wall, top], [0.0, 0.0, CUP_HEIGHT_M - top]),
+    )
+    for size, position in sides:
+        body.add_geom(type=_BOX, size=size, pos=position, rgba=CUP_RGBA, mass=0.012, friction=BLOCK_FRICTION, condim=4)
+
+
 def _drawer(spec: mujoco.MjSpec, name: str) -> None:
     """A cabinet whose drawer opens along +x by a T-shaped handle that the fingers take from above.
 
@@ -292,5 +311,6 @@ _MAKERS: dict[Kind, Callable[[mujoco.MjSpec, str], None]] = {
     Kind.PRISM: _prism,
     Kind.BALL: _ball,
     Kind.PLATE: _plate,
+    Kind.CUP: _cup,
 }
 """In the order in which bodies come in a model."""

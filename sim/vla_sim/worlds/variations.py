@@ -100,18 +100,6 @@ class Variation:
 NO_VARIATION = Variation()
 
 
-def require_usual(variation: Variation, world: str) -> None:
-    """Return if nothing is otherwise, for worlds that cannot vary.
-
-    Raises:
-        ConfigError: if something is.
-    """
-    if variation != NO_VARIATION:
-        raise ConfigError(
-            f"{world} has no variations of camera, light, table, friction, mass or shoves: use engine=mujoco"
-        )
-
-
 def check_variation(variation: Variation) -> None:
     """Return if a world can be like this.
 
