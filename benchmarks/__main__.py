@@ -30,6 +30,7 @@ BENCHMARKS = {
     "serving": "benchmarks.serving",
     "rendering_metaworld": "benchmarks.rendering_metaworld",
     "suites": "benchmarks.suites",
+    "step_and_memory": "benchmarks.step_and_memory",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
 }
@@ -46,6 +47,7 @@ NOT_COMPARISONS = (
     "recording",
     "serving",
     "suites",
+    "step_and_memory",
     "tokens",
     "totality",
 )
