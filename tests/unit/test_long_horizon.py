@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from vla.errors import ConfigError
 from vla.interfaces import EpisodeSpec, TemplateSet
 from vla_policies.rollout import RolloutResult
 from vla_sim.attribution import Progress, Watch
@@ -166,3 +167,23 @@ def test_the_suite_can_shuffle_its_sentences() -> None:
     assert len(sentences) > 300
     meanings = [chosen.meaning(sentence) for sentence in sentences[:50]]
     assert all(isinstance(meaning, tuple) for meaning in meanings)
+
+
+class OtherPhysics:
+    """Some other engine; it is not asked to do anything."""
+
+    def __init__(self, model: object, data: object, control_hz: float) -> None:
+        """Keep nothing."""
+
+    def begin(self) -> None: ...
+
+    def drive(self, begin: np.ndarray, end: np.ndarray, opening_m: float) -> None: ...
+
+    def touching(self) -> list[tuple[int, int]]:
+        return []
+
+
+def test_physics_without_latches_refuses_them() -> None:
+    world = MujocoWorld(make_physics=OtherPhysics)
+    with pytest.raises(ConfigError, match=r"buttons that stay down are known to MuJoCo's physics alone"):
+        world.reset(Scene((), np.array([0.5, 0.0, 0.2, 0.0]), gripper=1.0, latching=True))
