@@ -45,6 +45,9 @@ COMMANDS = {
     "eval": Command("vla_sim.evaluate:main", "measure a policy in closed loop, with its controls"),
     "check": Command("vla_sim.check:main", "try out what a suite declares: gripper, axes, rate"),
     "compare": Command("vla_sim.compare:main", "tell which of two evaluated policies is better, and how sure that is"),
+    "parity": Command(
+        "vla_sim.engine_parity.command:main", "compare the physics engines on the same scenes and commands"
+    ),
     "serve": Command("vla_policies.serve:main", "serve a policy to robots elsewhere, and to openpi clients"),
     "deploy": Command("vla_robot_io.deploy:main", "run a policy on an arm, behind the safety envelope"),
     "deploy inspect": Command(

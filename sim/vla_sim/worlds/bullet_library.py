@@ -31,6 +31,13 @@ def pybullet() -> ModuleType:
         ) from error
 
 
+def disconnect(client: int) -> None:
+    """Free a client's memory, if it is still there."""
+    bullet = pybullet()
+    if bullet.isConnected(client):
+        bullet.disconnect(client)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what C code prints: the package announces the time of its build."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla_sim.worlds.bullet_bodies import Body, build
-from vla_sim.worlds.bullet_library import pybullet
+from vla_sim.worlds.bullet_library import disconnect, pybullet
 from vla_sim.worlds.physics import num_substeps
 
 PHYSICS_DT_S = 0.005
@@ -46,7 +46,7 @@ class BulletPhysics:
         self._substeps = num_substeps(control_hz, PHYSICS_DT_S)
         self._bullet = pybullet()
         self._client = self._bullet.connect(self._bullet.DIRECT)
-        weakref.finalize(self, _disconnect, self._client)
+        weakref.finalize(self, disconnect, self._client)
         self._model = model
         self._data = data
         self._control_dt_s = 1.0 / control_hz
@@ -209,10 +209,3 @@ class BulletPhysics:
             velocityGains=[1.0] * len(driven),
             physicsClientId=self._client,
         )
-
-
-def _disconnect(client: int) -> None:
-    """Free a client's memory; the package may be gone already when the process ends."""
-    bullet = pybullet()
-    if bullet.isConnected(client):
-        bullet.disconnect(client)
