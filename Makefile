@@ -4,6 +4,7 @@
 #   make test     every test
 #   make lint     style, types, layers
 #   make bench    every performance claim, measured here, into benchmarks/results
+#   make bullet   the second engine, PyBullet, if it can be installed: it compiles for up to ten minutes
 #   make format   rewrite to style
 #   make freeze   write anew what golden tests compare with: option names, command reference
 #   make clean    remove caches and built files
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench format freeze clean environment
+.PHONY: demo test lint bench bullet format freeze clean environment
 
 export MUJOCO_GL ?= egl
 
@@ -39,6 +40,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bullet: $(READY)
+	$(BIN)/python -c "import pybullet" 2>/dev/null \
+	  || VIRTUAL_ENV=.venv timeout 900 $(UV) pip install "pybullet>=3.2.7" \
+	  || echo "PyBullet is not here and could not be installed: tests of engine=bullet are SKIPPED" >&2
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -81,9 +81,7 @@ class BulletPictures:
         self._place(geom, data.geom_xpos[geom].tolist(), (x, y, z, w))
 
     def _place(self, geom: int, position: tuple[float, ...] | list[float], xyzw: tuple[float, ...]) -> None:
-        self._bullet.resetBasePositionAndOrientation(
-            self._bodies[geom], position, xyzw, physicsClientId=self._client
-        )
+        self._bullet.resetBasePositionAndOrientation(self._bodies[geom], position, xyzw, physicsClientId=self._client)
 
     def _make(self, model: mujoco.MjModel, geom: int, colour: tuple[float, ...]) -> int:
         kind, sizes = self._shape(model, geom)

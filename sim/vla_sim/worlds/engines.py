@@ -15,6 +15,8 @@ import enum
 
 from vla.errors import unknown
 from vla_sim.worlds.bullet_library import pybullet
+from vla_sim.worlds.bullet_physics import BulletPhysics
+from vla_sim.worlds.bullet_pictures import BulletPictures
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.physics import MujocoPhysics
 from vla_sim.worlds.scene import TABLETOP_CAST, Cast
@@ -63,12 +65,9 @@ def make_world(arm: str = "panda", engines: Engines = USUAL, cast: Cast = TABLET
         ConfigError: if there is no such arm, or an engine is not installed.
     """
     engines.require()
-    if engines == USUAL:
-        return MujocoWorld(arm=arm, cast=cast)
-    from vla_sim.worlds.bullet_physics import BulletPhysics
-
     make_physics = BulletPhysics if engines.physics is Engine.BULLET else MujocoPhysics
-    return MujocoWorld(arm=arm, make_physics=make_physics, cast=cast)
+    draw = BulletPictures() if engines.pictures is Engine.BULLET else None
+    return MujocoWorld(arm=arm, make_physics=make_physics, cast=cast, draw=draw)
 
 
 def with_engines(suite: str, engines: Engines) -> str:

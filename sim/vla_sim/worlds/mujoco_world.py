@@ -20,7 +20,7 @@ from vla.kinematics import ArmKinematics
 from vla_sim.worlds.benches import Bench, bench_of
 from vla_sim.worlds.mujoco_variations import undo, vary
 from vla_sim.worlds.physics import HIDDEN_GROUP, MujocoPhysics, PhysicsMaker
-from vla_sim.worlds.rendering import shared_renderer
+from vla_sim.worlds.rendering import Draw, shared_renderer
 from vla_sim.worlds.scene import (
     BLOCK_SIZE_M,
     BUTTON_LATCHED_M,
@@ -61,6 +61,7 @@ class MujocoWorld:
         *,
         arm: str = "panda",
         cast: Cast = TABLETOP_CAST,
+        draw: Draw | None = None,
     ) -> None:
         """Make a world with an empty table.
 
@@ -69,6 +70,7 @@ class MujocoWorld:
             make_physics: what moves it.
             arm: a key of `vla_sim.worlds.benches.BENCHES`.
             cast: the things that scenes may hold.
+            draw: what makes its pictures; the process's renderer if not given.
 
         Raises:
             ConfigError: if there is no such arm.
@@ -77,6 +79,7 @@ class MujocoWorld:
         self._bench = bench_of(arm)
         self._embodiment = embodiment = embodiment or self._bench.embodiment
         self._cast = cast
+        self._draw = draw
         self._shared = tabletop_model(arm=arm, cast=cast)
         self._model = copy.copy(self._shared)
         self._data = mujoco.MjData(self._model)
@@ -315,7 +318,8 @@ class MujocoWorld:
     # ------------------------------------------------------------------ seeing
 
     def render(self, camera: str, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-        return shared_renderer(self._shared).render(self._model, self._data, self._camera(camera), height, width)
+        draw = self._draw or shared_renderer(self._shared).render
+        return draw(self._model, self._data, self._camera(camera), height, width)
 
     def project(self, camera: str, point: Float64[np.ndarray, " xyz"]) -> Float64[np.ndarray, " uv"]:
         index = self._camera(camera)

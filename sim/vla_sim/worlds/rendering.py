@@ -10,7 +10,7 @@ import copy
 import functools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mujoco
@@ -23,6 +23,9 @@ MAX_GEOMS = 300
 """In one picture."""
 RENDER_SETTINGS = {"shadow_size": 0, "multisamples": 0, "reflections": False}
 """Part of what a dataset or a report says of its pictures."""
+
+type Draw = Callable[[mujoco.MjModel, mujoco.MjData, int, int, int], UInt8[np.ndarray, "height width 3"]]
+"""From a model, its data, the number of a camera, height and width (px) to a picture."""
 
 
 class Renderer:
