@@ -200,18 +200,20 @@ def print_table(tree: Mapping[str, Any], console: Console | None = None) -> None
     """Print success on both engines, how far they are apart, and whether states are judged alike."""
     table = Table(title=f"{tree['suite']} on MuJoCo and Bullet", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("task", no_wrap=True)
-    for header in ("n", "MuJoCo", "Bullet", "replayed", "arm mm", "things mm", "judged alike"):
+    for header in ("n", "MuJoCo", "Bullet", "replayed", "arm mm", "things mm", "alike"):
         table.add_column(header, justify="right", no_wrap=True)
     for name, row in tree["tasks"].items():
         table.add_row(*_row(name, row))
     table.add_section()
     table.add_row(*_row("all", tree["overall"]), style="bold")
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    console.print("experts on both, MuJoCo's commands replayed in Bullet; mm apart: median, 95 %; states judged alike")
 
 
 def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     experts, states = row["experts"], row["states"]
-    rates = (_percent(experts[which]["success"]) for which in ("mujoco", "bullet", "replayed"))
+    rates = (f"{100 * experts[which]['success']:.0f} %" for which in ("mujoco", "bullet", "replayed"))
     apart = (f"{row[what]['p50']:.1f}, {row[what]['p95']:.1f}" for what in ("end_effector_mm", "things_mm"))
     return name, str(row["n"]), *rates, *apart, f"{states['agreeing']}/{states['n']}"
 
