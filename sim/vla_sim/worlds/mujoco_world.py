@@ -18,6 +18,7 @@ from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, unknown
 from vla.kinematics import ArmKinematics
 from vla_sim.worlds.benches import Bench, bench_of
+from vla_sim.worlds.bullet_physics import BulletPhysics
 from vla_sim.worlds.mujoco_variations import undo, vary
 from vla_sim.worlds.physics import HIDDEN_GROUP, MujocoPhysics, PhysicsMaker
 from vla_sim.worlds.rendering import Draw, shared_renderer
@@ -204,8 +205,8 @@ class MujocoWorld:
 
     def _require_known(self, scene: Scene) -> None:
         """Return if this world's physics can do what the scene asks for."""
-        if scene.latching and not isinstance(self._physics, MujocoPhysics):
-            raise ConfigError("buttons that stay down are known to MuJoCo's physics alone: use engine=mujoco")
+        if scene.latching and not isinstance(self._physics, MujocoPhysics | BulletPhysics):
+            raise ConfigError("buttons that stay down are known to the physics of MuJoCo and Bullet alone")
 
     def _shove(self) -> None:
         """Strike a block, if the variation says that it is time."""
