@@ -90,4 +90,4 @@ class Arm(gymnasium.Env[dict[str, Any], np.ndarray]):
 def register() -> None:
     """Make Gymnasium know it."""
     if ENVIRONMENT not in gymnasium.registry:
-        gymnasium.register(ENVIRONMENT, entry_point=Arm)
+        gymnasium.register(ENVIRONMENT, entry_point=f"{__name__}:Arm")

@@ -112,8 +112,8 @@ class Decisions:
         chunks, tokens = self._decide(observations, slots, committed)
         own = range(len(observations)) if slots is None else slots
         first = [None] * len(observations) if committed is None else committed
-        for slot, observation, *decided in zip(own, observations, chunks, tokens, first, strict=True):
-            self._keep(slot, observation, Decision(observation.time_s, *decided))
+        for slot, observation, chunk, token, begun in zip(own, observations, chunks, tokens, first, strict=True):
+            self._keep(slot, observation, Decision(observation.time_s, chunk, token, begun))
         return chunks
 
     def finish(self, slot: int) -> list[Decision]:

@@ -114,7 +114,8 @@ def check_names(conventions: Conventions, body: Embodiment) -> None:
     """
     commanded = {field.name for field in body.action}
     measured = {field.name for field in body.proprioception}
-    for check in (*conventions.gripper, *conventions.axes):
+    checks: list[GripperCheck | AxisCheck] = [*conventions.gripper, *conventions.axes]
+    for check in checks:
         for kind, name, known in (("action", check.action, commanded), ("measured", check.measured, measured)):
             if name not in known:
                 raise ConfigError(

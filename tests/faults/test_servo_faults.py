@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_the_joints_go_where_they_are_told(model: str, dialect: Dialect) -> None
 def test_an_answer_that_is_missing_or_broken_is_stale_and_never_a_number(
     model: str, dialect: Dialect, fault: str
 ) -> None:
-    lab = Lab(model, dialect, ServoFaults(**{fault: {2: LATER} if fault == "silent" else LATER}))
+    what: dict[str, Any] = {fault: {2: LATER} if fault == "silent" else LATER}
+    lab = Lab(model, dialect, ServoFaults(**what))
     lab.clock.advance(0.5)
     before = lab.arm.read()
     lab.clock.advance(1.0)

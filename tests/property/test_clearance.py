@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,6 @@ def test_from_too_near_only_the_way_out_is_open(way: float, outcome: Outcome) ->
 
 
 @pytest.mark.parametrize("wrong", [{"stop_clearance_m": 0.05}, {"slow_clearance_m": 0.2}, {"stop_clearance_m": -0.1}])
-def test_distances_out_of_order_are_refused(wrong: dict[str, float]) -> None:
+def test_distances_out_of_order_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="in this order"):
         limits_of(panda_spec(100.0), EnvelopeConfig([-1.0] * 3, [1.0] * 3, 0.0, **wrong))

@@ -24,5 +24,7 @@ def test_the_picture_is_written_where_asked(tmp_path: Path, monkeypatch: pytest.
     blank = np.zeros((8, 8, 3), np.uint8)
     monkeypatch.setattr("vla_sim.worlds.portraits.portraits", lambda: blank)
     assert main([str(tmp_path / "arms.png")]) == 0
-    assert np.array_equal(cv2.imread(str(tmp_path / "arms.png")), blank)
+    written = cv2.imread(str(tmp_path / "arms.png"))
+    assert written is not None
+    assert np.array_equal(written, blank)
     assert main([]) == 2

@@ -16,7 +16,7 @@ from vla_sim.perturbations.contact_sheet import contact_sheet
 from vla_sim.perturbations.scores import perturbation_axes, perturbation_groups
 from vla_sim.perturbations.shoving import speed_over
 from vla_sim.suites import suite
-from vla_sim.tasks import SUITES, match
+from vla_sim.tasks import SUITES, Task, match
 from vla_sim.worlds.variations import NO_VARIATION
 
 TASKS = SUITES["tabletop"]
@@ -30,6 +30,7 @@ def test_a_perturbed_task_asks_for_the_same_in_the_same_words(cell: str) -> None
         for seed in range(3):
             usual, other = begin(EpisodeSpec(task, seed)), begin(EpisodeSpec(f"{task}@{cell}", seed))
             assert (other.names, other.instruction) == (usual.names, usual.instruction)
+            assert isinstance(other.task, Task)
             assert other.task.base == task
 
 

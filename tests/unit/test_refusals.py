@@ -29,10 +29,11 @@ def twin_acts_then_holds_still(environment: TabletopEnvironment, task: str, seed
     """The refused instruction's episode, in which the possible one is carried out for a while."""
     environment.reset(EpisodeSpec(task, seed))
     possible = GRAMMAR_TASKS[f"obey_{task}"].begin(EpisodeSpec(f"obey_{task}", seed)).task
+    transitions = []
     for step in range(environment.attempt.task.max_steps):
         acts = step < acting_steps
-        transition = environment.step(possible.expert(environment.table, ()) if acts else still(environment))
-    return transition
+        transitions.append(environment.step(possible.expert(environment.table, ()) if acts else still(environment)))
+    return transitions[-1]
 
 
 @pytest.mark.parametrize("task", REFUSED)

@@ -10,7 +10,7 @@ import pytest
 from vla.errors import ConfigError
 from vla.interfaces import EpisodeSpec, InstructionKind, TemplateSet
 from vla_sim.environment import begin
-from vla_sim.tasks import SUITES, TASKS, layout, match
+from vla_sim.tasks import SUITES, TASKS, Task, layout, match
 from vla_sim.worlds.scene import COLOURS, Kind
 
 NAMES = SUITES["tabletop"]
@@ -23,6 +23,7 @@ def test_a_scene_holds_what_the_instruction_names_and_more(name: str) -> None:
         names = [thing.name for thing in attempt.scene.things]
         assert len(set(names)) == len(names)
         assert set(attempt.names) <= set(names)
+        assert isinstance(attempt.task, Task)
         for kind in attempt.task.roles:
             assert len(attempt.scene.of_kind(kind)) >= 2
         assert len(attempt.scene.of_kind(Kind.BLOCK)) >= 2

@@ -81,7 +81,8 @@ def measure(one: TabletopEnvironment, other: TabletopEnvironment, spec: EpisodeS
 def act(environment: TabletopEnvironment, spec: EpisodeSpec) -> Pass:
     """What the expert does; nothing is drawn."""
     begin(environment, spec)
-    states, verdicts, actions = [environment.world.save()], [verdict(environment)], []
+    states, verdicts = [environment.world.save()], [verdict(environment)]
+    actions: list[np.ndarray] = []
     while not verdicts[-1][0] and len(actions) < environment.attempt.task.max_steps:
         action = environment.expert_action()
         environment.world.step(action)

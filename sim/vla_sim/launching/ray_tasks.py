@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from vla_sim.launching.cluster import RayConfig, ray_cluster, ray_result, worker_options
 from vla_sim.workers import use_one_thread
@@ -27,7 +28,8 @@ def ray_map[A, R](
     """
     with ray_cluster(config, workers) as ray:
         call = ray.remote(_call).options(**worker_options(config), max_retries=ATTEMPTS - 1)
-        waiting, running = list(reversed(arguments)), []
+        waiting = list(reversed(arguments))
+        running: list[Any] = []
         most = workers or len(waiting)
         while waiting or running:
             while waiting and len(running) < most:

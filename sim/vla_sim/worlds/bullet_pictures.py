@@ -7,6 +7,8 @@ come from MuJoCo's data, so that any engine's world can be drawn. Textures, and 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -88,7 +90,7 @@ class BulletPictures:
         shape = self._bullet.createVisualShape(kind, rgbaColor=colour, physicsClientId=self._client, **sizes)
         return int(self._bullet.createMultiBody(0.0, -1, shape, physicsClientId=self._client))
 
-    def _shape(self, model: mujoco.MjModel, geom: int) -> tuple[int, dict[str, object]]:
+    def _shape(self, model: mujoco.MjModel, geom: int) -> tuple[int, Mapping[str, Any]]:
         size, bullet = model.geom_size[geom], self._bullet
         round_sizes = {"radius": float(size[0]), "length": 2 * float(size[1])}
         match _GEOM(int(model.geom_type[geom])):

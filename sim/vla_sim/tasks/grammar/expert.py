@@ -104,7 +104,7 @@ def standing(world: World, scene: Scene, without: str) -> Standing:
 def _count(world: World, aim: Aim, scene: Scene) -> Float32[np.ndarray, " action_dim"]:
     """One thing after the other, onto the pad or off it."""
     if referee.is_placed(world, aim) and not any(motions.is_held(world, name) for name in aim.subjects):
-        return motions.move(world, world.commanded()[:3] + motions.up(motions.BLOCK_SIZE_M), motions.OPEN)
+        return motions.move(world, world.commanded()[:3] + motions.up(BLOCK_SIZE_M), motions.OPEN)
     name, pad = _next(world, aim), aim.objects[0]
     is_wanted = _wants_more(world, aim, name)
     place = _seat(world, aim, name) if is_wanted else _aside(world, scene, name, pad)
