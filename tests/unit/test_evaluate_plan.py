@@ -82,6 +82,7 @@ def test_each_control_differs_from_the_main_run_in_one_thing() -> None:
         ("wrong_instruction", "runs/a", (dataclasses.replace(plain, instruction_kind=InstructionKind.WRONG),)),
         ("shuffled_instruction", "shuffled:runs/a", (plain,)),
         ("held_out", "runs/a", (dataclasses.replace(plain, templates=TemplateSet.HELD_OUT),)),
+        ("oracle_grounding", "runs/a", (EpisodeSpec("reach@alone", 7),)),
         ("oracle", "scripted", (plain,)),
     ]
     assert all(run.execution == execution for run in controls if run.name not in ("random", "zero", "oracle"))

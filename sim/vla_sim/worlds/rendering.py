@@ -39,6 +39,7 @@ class Renderer:
         """
         self._context, self._thread = _current_context()
         self._require_thread()
+        self._context.make_current()
         self._mujoco_context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mujoco_context)
         self._scene = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
@@ -85,6 +86,7 @@ class Renderer:
 
     def close(self) -> None:
         """Free what GL holds of the model; the GL context stays."""
+        self._context.make_current()
         self._mujoco_context.free()
 
     def _look(self, model: mujoco.MjModel, data: mujoco.MjData, camera_id: int, height: int, width: int) -> None:
@@ -101,6 +103,8 @@ class Renderer:
 
     def _draw(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         viewport = mujoco.MjrRect(0, 0, width, height)
+        # Others draw in this process too, such as an environment of Gymnasium, and leave their own context current.
+        self._context.make_current()
         # Another model's renderer may have drawn in between.
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mujoco_context)
         mujoco.mjr_render(viewport, self._scene, self._mujoco_context)
