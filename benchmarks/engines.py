@@ -9,16 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.experts import expert_outcomes
 from vla_sim.comparison import compare
 from vla_sim.engine_parity.command import ParityConfig, parity, print_table
 from vla_sim.evaluate import evaluate
 from vla_sim.evaluation_plan import EvalConfig
 from vla_sim.report import write_report
+from vla_sim.suites import suite
+from vla_sim.tally import tally
 from vla_sim.tasks import TASKS
 from vla_sim.worlds.engines import Engine
 
 OUT = Path("out/engines")
-EXPERT_EPISODES, POLICY_EPISODES, PARITY_EPISODES = 100, 50, 20
+EXPERT_EPISODES, SUITE_EPISODES, POLICY_EPISODES, PARITY_EPISODES = 100, 20, 50, 20
+SUITES = ("spatial", "object", "goal", "language", "memory", "long_horizon")
 
 
 def measurements(store: str | None) -> dict[str, object]:
@@ -27,7 +31,23 @@ def measurements(store: str | None) -> dict[str, object]:
     policies = [_report("pretrained", engine, POLICY_EPISODES) for engine in Engine]
     tree = parity(ParityConfig(tasks=list(TASKS), episodes=PARITY_EPISODES, out=OUT / "parity"))
     print_table(tree)
-    return {"experts": experts_summary(experts), "policy": policy_summary(*policies), "parity": parity_summary(tree)}
+    return {
+        "experts": experts_summary(experts),
+        "suites": suites_summary(),
+        "policy": policy_summary(*policies),
+        "parity": parity_summary(tree),
+    }
+
+
+def suites_summary() -> dict[str, Any]:
+    """Experts of the other suites in Bullet, without pictures, by suite and task."""
+    summary: dict[str, Any] = {}
+    for name in SUITES:
+        results = expert_outcomes(f"{name}@bullet/mujoco", suite(name).tasks, SUITE_EPISODES)
+        tasks = {task: tally([r for r in results if r.spec.task == task]) for task in suite(name).tasks}
+        summary[name] = {"overall": tally(results), "tasks": tasks}
+        print(f"engines: experts of {name} in Bullet: {summary[name]['overall']}", flush=True)
+    return summary
 
 
 def experts_summary(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -179,7 +180,7 @@ class Task:
     def match(self, instruction: str) -> Colours | None:
         """The colours that this task's templates read in a sentence; None if none of them fits."""
         for template in self.training + self.held_out:
-            found = re.fullmatch(_pattern(template), instruction)
+            found = _pattern(template).fullmatch(instruction)
             if found:
                 return tuple(found.group(f"role{index}") for index in range(len(self.roles)))
         return None
@@ -190,14 +191,12 @@ def stream_of(task: str, seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(task.encode()), seed, stream])
 
 
-def _pattern(template: str) -> str:
-    colour, seen = "|".join(COLOURS), set[str]()
-
-    def group(found: re.Match[str]) -> str:
-        role = found.group(1)
-        if role in seen:
-            return f"(?P=role{role})"
-        seen.add(role)
-        return f"(?P<role{role}>{colour})"
-
-    return re.sub(r"\\\{(\d)\\\}", group, re.escape(template))
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """What sentences of a template look like: a colour for each role, the same one wherever the role is named again."""
+    colour = "|".join(COLOURS)
+    pattern = re.escape(template)
+    for role in dict.fromkeys(re.findall(r"\\\{(\d)\\\}", pattern)):
+        place = rf"\{{{role}\}}"
+        pattern = pattern.replace(place, f"(?P<role{role}>{colour})", 1).replace(place, f"(?P=role{role})")
+    return re.compile(pattern)
