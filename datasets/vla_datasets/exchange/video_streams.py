@@ -60,8 +60,8 @@ class VideoStream:
         stream = self._container.streams.video[0]
         if stream.codec_context is None:
             raise DataError(f"{self._path} is compressed by nothing that is known")
-        # Threads that decode frames ahead may tell of damage while the file is closed, which waits for them, and they for
-        # Python: a damaged file would hang. Threads within a frame do not outlive it.
+        # Threads that decode frames ahead may tell of damage while the file is closed, which waits for them, and they
+        # for Python: a damaged file would hang. Threads within a frame do not outlive it.
         stream.thread_type = "SLICE"
         self._require_size(stream.height, stream.width)
         if first:
