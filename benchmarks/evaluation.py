@@ -49,8 +49,8 @@ TASKS = (
 """MT10: the ten that Meta-World itself puts together."""
 EPISODES = 5
 """Of each task."""
-STEPS = 10
-ROUNDS = 3
+STEPS = 20
+ROUNDS = 2
 FILMS_VARIABLE = "EVALUATION_FILMS"
 OURS = "policy={checkpoint} suite=metaworld tasks=[{tasks}] episodes={episodes} controls=[] failure_videos=0"
 THEIRS = (
