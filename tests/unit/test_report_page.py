@@ -171,6 +171,28 @@ def test_pairs_have_a_row_when_there_are_any(report: dict[str, Any]) -> None:
     assert "pairs: stack+stack swapped" in Page(report_page(report, FILMS)).text
 
 
+def test_chance_stands_beside_a_task_and_in_its_bar(report: dict[str, Any]) -> None:
+    report["chance"] = {"put_on_pad": 0.5}
+    page = report_page(report, FILMS)
+    assert "put on pad 50.0 % is chance 50.0 % 9.5 % to 90.5 % 2" in Page(page).text
+    assert page.count('<line class="chance" x1="50.0"') == 1
+
+
+def test_perturbations_are_shown_by_axis_and_strength(report: dict[str, Any]) -> None:
+    cell = {"n": 20, "success": 0.75, "low": 0.53, "high": 0.89, "lost": 5, "gained": 1, "p": 0.21875}
+    report["axes"] = {"camera": {"1": cell, "2": {**cell, "success": 0.25}}}
+    text = Page(report_page(report, FILMS)).text
+    assert "camera 1 75.0 % 53.0 % to 89.0 % 20 5 1 0.22 2 25.0 %" in text
+
+
+def test_long_tasks_show_how_many_steps_were_completed(report: dict[str, Any]) -> None:
+    share = {"n": 4, "low": 0.1, "high": 0.9}
+    at_least = {"1": {**share, "success": 1.0}, "2": {**share, "success": 0.5}}
+    report["steps"] = {"set_table": {"steps": 2, "mean_completed": 1.5, "at_least": at_least}}
+    text = Page(report_page(report, FILMS)).text
+    assert "set table 1 of 2 100.0 % 10.0 % to 90.0 % 4 1.50 2 of 2 50.0 %" in text
+
+
 def test_a_report_is_a_json_a_page_and_videos(report: dict[str, Any], tmp_path: Path) -> None:
     write_report(tmp_path / "out", report, FILMS)
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
