@@ -14,31 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from vla.embodiment import Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import ActionChunk, Observation, Policy, check_observation
+from vla_policies.wrapping import WrappedPolicy, slots_of
 
 _SHUFFLE_STREAM = 0x5F1E
 
 
-class FrozenPolicy:
+class FrozenPolicy(WrappedPolicy[Policy]):
     """Another policy, shown the first images of its episode again and again; proprioception goes on."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        super().__init__(policy)
         self._first: dict[int, Mapping[str, UInt8[np.ndarray, "height width 3"]]] = {}  # by slot
 
-    @property
-    def embodiment(self) -> Embodiment:
-        return self._policy.embodiment
-
-    @property
-    def horizon(self) -> int:
-        return self._policy.horizon
-
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        self._policy.reset(seeds, slots)
-        for slot in _slots(seeds, slots):
+        super().reset(seeds, slots)
+        for slot in slots_of(seeds, slots):
             self._first.pop(slot, None)
 
     def predict(
@@ -51,12 +43,12 @@ class FrozenPolicy:
             check_observation(observation, self.embodiment)
         frozen = [
             dataclasses.replace(observation, images=self._first.setdefault(slot, dict(observation.images)))
-            for slot, observation in zip(_slots(observations, slots), observations, strict=True)
+            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
         ]
         return self._policy.predict(frozen, slots, committed)
 
 
-class ShuffledPolicy:
+class ShuffledPolicy(WrappedPolicy[Policy]):
     """Another policy, told words that belong to another episode: drawn once an episode, from its seed and words."""
 
     def __init__(
@@ -75,22 +67,14 @@ class ShuffledPolicy:
             raise ConfigError(
                 f"expected sentences of two or more meanings to shuffle, got {len(set(self._meanings.values()))}"
             )
-        self._policy = policy
+        super().__init__(policy)
         self._meaning = meaning
         self._sentences = tuple(self._meanings)
         self._seeds: dict[int, int] = {}  # by slot
 
-    @property
-    def embodiment(self) -> Embodiment:
-        return self._policy.embodiment
-
-    @property
-    def horizon(self) -> int:
-        return self._policy.horizon
-
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        self._policy.reset(seeds, slots)
-        self._seeds.update(zip(_slots(seeds, slots), seeds, strict=True))
+        super().reset(seeds, slots)
+        self._seeds.update(zip(slots_of(seeds, slots), seeds, strict=True))
 
     def predict(
         self,
@@ -100,7 +84,7 @@ class ShuffledPolicy:
     ) -> list[ActionChunk]:
         retold = [
             dataclasses.replace(observation, instruction=self._other(observation.instruction, self._seeds[slot]))
-            for slot, observation in zip(_slots(observations, slots), observations, strict=True)
+            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
         ]
         return self._policy.predict(retold, slots, committed)
 
@@ -111,7 +95,3 @@ class ShuffledPolicy:
             sentence = self._sentences[int(generator.integers(len(self._sentences)))]
             if self._meanings[sentence] != own_meaning:
                 return sentence
-
-
-def _slots(items: Sequence[object], slots: Sequence[int] | None) -> Sequence[int]:
-    return range(len(items)) if slots is None else slots

@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from vla.embodiment import ActionKind, Embodiment
 from vla.errors import ConfigError, StoreError
 from vla.interfaces import ActionChunk, Episode, Observation, Policy, beginning_with, check_observation
+from vla_policies.wrapping import WrappedPolicy, slots_of
 
 DEFAULT_HORIZON = 4
 GRIPPER_FIELD = "gripper"
@@ -42,7 +43,7 @@ class RandomPolicy:
         return self._horizon
 
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        for slot, seed in zip(_slots(seeds, slots), seeds, strict=True):
+        for slot, seed in zip(slots_of(seeds, slots), seeds, strict=True):
             self._generators[slot] = np.random.default_rng([_RANDOM_POLICY_STREAM, seed])
 
     def predict(
@@ -52,7 +53,7 @@ class RandomPolicy:
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> list[ActionChunk]:
         _check_all(observations, self._embodiment)
-        seen = zip(observations, _slots(observations, slots), strict=True)
+        seen = zip(observations, slots_of(observations, slots), strict=True)
         chunks = [self._chunk(observation, self._generators[slot]) for observation, slot in seen]
         return beginning_with(chunks, committed)
 
@@ -154,7 +155,7 @@ class ReplayPolicy:
         return self._horizon
 
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        for slot, seed in zip(_slots(seeds, slots), seeds, strict=True):
+        for slot, seed in zip(slots_of(seeds, slots), seeds, strict=True):
             self._seeds[slot] = seed
             self._playing.pop(slot, None)
 
@@ -173,7 +174,7 @@ class ReplayPolicy:
         _check_all(observations, self._embodiment)
         chunks = [
             self._chunk(observation, slot)
-            for observation, slot in zip(observations, _slots(observations, slots), strict=True)
+            for observation, slot in zip(observations, slots_of(observations, slots), strict=True)
         ]
         return beginning_with(chunks, committed)
 
@@ -192,22 +193,8 @@ class ReplayPolicy:
         return self._recordings[seed, instruction]()
 
 
-class BlindPolicy:
+class BlindPolicy(WrappedPolicy[Policy]):
     """Another policy, shown black images: what it does without its eyes."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-
-    @property
-    def embodiment(self) -> Embodiment:
-        return self._policy.embodiment
-
-    @property
-    def horizon(self) -> int:
-        return self._policy.horizon
-
-    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        self._policy.reset(seeds, slots)
 
     def predict(
         self,
@@ -267,7 +254,3 @@ def _chunk(
 def _check_all(observations: Sequence[Observation], embodiment: Embodiment) -> None:
     for observation in observations:
         check_observation(observation, embodiment)
-
-
-def _slots(items: Sequence[object], slots: Sequence[int] | None) -> Sequence[int]:
-    return range(len(items)) if slots is None else slots

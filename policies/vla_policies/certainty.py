@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from vla.embodiment import Embodiment
 from vla.interfaces import ActionChunk, Observation, Policy
+from vla_policies.wrapping import WrappedPolicy, slots_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,25 +35,17 @@ class CertainPolicy(Policy, Protocol):
         ...
 
 
-class Certainties:
+class Certainties(WrappedPolicy[CertainPolicy]):
     """A policy that acts as another does, and keeps how sure it was; what is done is the same to the last bit."""
 
     def __init__(self, policy: CertainPolicy) -> None:
         """Keep nothing yet."""
-        self._policy = policy
+        super().__init__(policy)
         self._kept: dict[int, list[TokenEntropy]] = {}  # by slot
 
-    @property
-    def embodiment(self) -> Embodiment:
-        return self._policy.embodiment
-
-    @property
-    def horizon(self) -> int:
-        return self._policy.horizon
-
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        self._policy.reset(seeds, slots)
-        for slot in range(len(seeds)) if slots is None else slots:
+        super().reset(seeds, slots)
+        for slot in slots_of(seeds, slots):
             self._kept.pop(slot, None)
 
     def predict(
@@ -63,7 +55,7 @@ class Certainties:
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> list[ActionChunk]:
         chunks, entropies = self._policy.predict_with_entropy(observations, committed)
-        for slot, entropy in zip(range(len(observations)) if slots is None else slots, entropies, strict=True):
+        for slot, entropy in zip(slots_of(observations, slots), entropies, strict=True):
             self._kept.setdefault(slot, []).append(entropy)
         return chunks
 

@@ -16,8 +16,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from vla.embodiment import Embodiment
 from vla.interfaces import ActionChunk, Observation, Policy
+from vla_policies.wrapping import WrappedPolicy, slots_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class DecidingPolicy(Policy, Protocol):
         ...
 
 
-class Decisions:
+class Decisions(WrappedPolicy[Policy]):
     """A policy that acts as another does, and keeps what it decided in the episode of each slot."""
 
     def __init__(self, policy: Policy, num_observations: int = 0) -> None:
@@ -81,17 +81,9 @@ class Decisions:
         Args:
             num_observations: at least so many of an episode's are kept, evenly spread, and at most twice as many.
         """
-        self._policy = policy
+        super().__init__(policy)
         self._num_observations = num_observations
         self._kept: dict[int, list[Decision]] = {}  # by slot
-
-    @property
-    def embodiment(self) -> Embodiment:
-        return self._policy.embodiment
-
-    @property
-    def horizon(self) -> int:
-        return self._policy.horizon
 
     @property
     def token_grid(self) -> tuple[str, ...] | None:
@@ -99,8 +91,8 @@ class Decisions:
         return self._policy.token_grid if isinstance(self._policy, DecidingPolicy) else None
 
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
-        self._policy.reset(seeds, slots)
-        for slot in range(len(seeds)) if slots is None else slots:
+        super().reset(seeds, slots)
+        for slot in slots_of(seeds, slots):
             self._kept.pop(slot, None)
 
     def predict(
@@ -110,7 +102,7 @@ class Decisions:
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> list[ActionChunk]:
         chunks, tokens = self._decide(observations, slots, committed)
-        own = range(len(observations)) if slots is None else slots
+        own = slots_of(observations, slots)
         first = [None] * len(observations) if committed is None else committed
         for slot, observation, chunk, token, begun in zip(own, observations, chunks, tokens, first, strict=True):
             self._keep(slot, observation, Decision(observation.time_s, chunk, token, begun))

@@ -32,9 +32,9 @@ from vla_datasets.store import EpisodeStore, episode_id
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.loading import checkpoint_folder, is_checkpoint, load_policy
 from vla_policies.rollout import rollout
+from vla_sim import undisturbed
 from vla_sim.demonstrations import SCRIPTED, LabellingEnvironment, NoiseConfig, demonstrate
 from vla_sim.environment import TabletopEnvironment
-from vla_sim.gym_suite.demonstrations import demonstrate as demonstrate_mapped
 from vla_sim.gym_suite.environment import GymEnvironment
 from vla_sim.launching.cluster import RayConfig
 from vla_sim.launching.launcher import Launcher
@@ -322,7 +322,7 @@ def _metaworld_demonstrations(environment: MetaWorldEnvironment, units: Sequence
 def _mapped_demonstrations(environment: GymEnvironment, units: Sequence[Unit]) -> Iterator[Episode]:
     for unit in units:
         try:
-            yield demonstrate_mapped(unit.task, unit.seed, environment)
+            yield undisturbed.demonstrate(environment, unit.task, unit.seed)
         except ObservationError as error:
             _log.warning("no demonstration: %s", error)
 

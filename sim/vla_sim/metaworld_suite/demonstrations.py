@@ -1,11 +1,9 @@
-"""Demonstrations of Meta-World's experts, undisturbed: what is executed is what there is to imitate."""
+"""Demonstrations of Meta-World's experts."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from vla.interfaces import Episode, EpisodeSpec, Observation
-from vla_sim.demonstrations import LICENCE, SCRIPTED
+from vla.interfaces import Episode
+from vla_sim import undisturbed
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
 
 
@@ -22,33 +20,6 @@ def demonstrate(task: str, seed: int, *, environment: MetaWorldEnvironment | Non
         ObservationError: if the physics diverged.
     """
     environment = environment or MetaWorldEnvironment()
-    cameras = [camera.name for camera in environment.embodiment.cameras]
-    seen: list[Observation] = []
-    images: dict[str, list[np.ndarray]] = {name: [] for name in cameras}
-    applied: list[np.ndarray] = []
-    points: dict[str, list[np.ndarray]] = {"target": [], "destination": []} if cameras else {}
-    observation, is_over, success = environment.reset(EpisodeSpec(task, seed)), False, False
-    while not is_over:
-        seen.append(observation)
-        for name in cameras:
-            images[name].append(observation.images[name])
-        for name, point in environment.grounding().items() if cameras else ():
-            points[name].append(point)
-        transition = environment.step(environment.expert_action())
-        applied.append(transition.applied)
-        observation, success = transition.observation, transition.success
-        is_over = transition.terminated or transition.truncated
-    return Episode(
-        embodiment=environment.embodiment,
-        images={name: np.stack(pictures) for name, pictures in images.items()},
-        proprioception=np.stack([observation.proprioception for observation in seen]),
-        actions=np.stack(applied),
-        times_s=np.array([observation.time_s for observation in seen]),
-        instruction=environment.instruction,
-        task=task,
-        success=success,
-        seed=seed,
-        source=SCRIPTED,
-        licence=LICENCE,
-        labels={name: np.stack(where) for name, where in points.items()},
+    return undisturbed.demonstrate(
+        environment, task, seed, environment.grounding if environment.embodiment.cameras else dict
     )
