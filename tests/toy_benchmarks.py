@@ -95,7 +95,8 @@ class LiberoEnvironment:
     made: list[LiberoEnvironment] = []  # noqa: RUF012
 
     def __init__(self, bddl_file_name: str, camera_heights: int, camera_widths: int) -> None:
-        assert Path(bddl_file_name).is_file()
+        self.file = Path(bddl_file_name)
+        assert Path(bddl_file_name.partition("_view_")[0].removesuffix(".bddl") + ".bddl").is_file()
         self.size = (camera_heights, camera_widths)
         self.sim = Sim()
         self.actions: list[list[float]] = []
@@ -127,6 +128,8 @@ class LiberoEnvironment:
     def _seen(self) -> dict[str, Any]:
         picture = np.zeros((*self.size, 3), np.uint8)
         picture[0] = 255  # the bottom row
+        if "_noise_" in self.file.stem:
+            picture[1, 0] = np.random.randint(1, 255, 3)  # noqa: NPY002 - as LIBERO-Plus does
         return {
             "agentview_image": picture,
             "robot0_eye_in_hand_image": picture,

@@ -20,6 +20,7 @@ from vla_datasets.exchange.mapping_file import load_mapping as load_import_mappi
 from vla_datasets.store import EpisodeStore
 from vla_sim import collect, evaluate
 from vla_sim.gym_suite.environment import GymEnvironment
+from vla_sim.gym_suite.libero import init_file
 from vla_sim.gym_suite.library import require
 from vla_sim.gym_suite.mapping import GymMapping
 from vla_sim.gym_suite.pickled_array import read_pickled_array
@@ -136,6 +137,63 @@ def test_libero_plus_finds_its_tasks_and_gives_each_the_words_in_its_file(
     seen = GymEnvironment(mapping).reset(EpisodeSpec(variant, FIRST + 1))
     assert seen.instruction == f"written in {variant} twice"
     assert seen.proprioception[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("variant", "states"),
+    [
+        (f"{BOWL}_language_3", f"libero_goal/{BOWL}"),
+        (f"{BOWL}_view_0_15_100_0_0_initstate_4_noise_12", f"libero_goal/{BOWL}"),
+        (f"{BOWL}_table_7", f"libero_goal/{BOWL}"),
+        (f"{BOWL}_tb_2", f"libero_goal/{BOWL}"),
+        (f"{BOWL}_light_9", f"libero_goal/{BOWL}"),
+        (f"{BOWL}_add_3", f"libero_newobj/libero_goal/{BOWL}_add_3"),
+        (f"{BOWL}_moved_level2_sample1", f"libero_newobj/libero_goal/{BOWL}_moved_level2_sample1"),
+    ],
+)
+def test_a_variant_of_libero_plus_begins_where_libero_plus_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None, variant: str, states: str
+) -> None:
+    package = toy_benchmarks.plant_libero(tmp_path, monkeypatch, {"libero_goal": [BOWL, variant]})
+    (package / "init_files" / "libero_goal" / f"{variant}.pruned_init").unlink()
+    if "_view_" in variant:
+        (package / "bddl_files" / "libero_goal" / f"{variant}.bddl").unlink()
+    (package / "benchmark").mkdir()
+    (package / "benchmark" / "libero_suite_task_map.py").write_text(
+        f"libero_task_map = {{'libero_goal': ['{BOWL}', '{variant}'], 'libero_mix': ['{variant}']}}\n"
+    )
+    task = mapping_of("libero_plus").tasks[variant]
+    with pytest.raises(ConfigError, match="is missing") if "newobj" in states else contextlib.nullcontext():
+        init_file(package, task)
+    file = package / "init_files" / f"{states}.pruned_init"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(toy_benchmarks.saved(np.full(7, 0.3)))  # one state, as new objects have
+    assert init_file(package, task) == file
+    place = GymEnvironment(mapping_of("libero_plus"))
+    assert place.reset(EpisodeSpec(variant, FIRST)).proprioception[0] == pytest.approx(0.3)
+    assert toy_benchmarks.LiberoEnvironment.made[-1].file.stem == variant
+
+
+def test_noise_of_libero_plus_is_the_episodes_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None
+) -> None:
+    variant = f"{BOWL}_view_0_0_100_0_0_initstate_0_noise_12"
+    toy_benchmarks.plant_libero(tmp_path, monkeypatch, {"libero_goal": [BOWL, variant]})
+    one, other = (GymEnvironment(mapping_of("libero_plus"), lazy_pictures=False) for _ in range(2))
+    alone = one.reset(EpisodeSpec(variant, 3)).images["front"]
+    other.reset(EpisodeSpec(variant, 4))
+    assert (one.reset(EpisodeSpec(variant, 3)).images["front"] == alone).all()
+    assert (other.reset(EpisodeSpec(variant, 5)).images["front"] != alone).any()
+
+
+def test_a_list_of_tasks_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None
+) -> None:
+    package = toy_benchmarks.plant_libero(tmp_path, monkeypatch, {"libero_goal": [BOWL]})
+    (package / "benchmark").mkdir()
+    (package / "benchmark" / "libero_suite_task_map.py").write_text("tasks = []\n")
+    with pytest.raises(ConfigError, match="has no dictionary libero_task_map"):
+        mapping_of("libero_plus")
 
 
 def test_libero_says_what_is_missing_before_anything_begins(

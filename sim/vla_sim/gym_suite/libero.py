@@ -9,16 +9,25 @@ What moves a result by tens of points is said here or in the mapping, and stands
 | pictures             | row 0 at the bottom as rendered; `orientation` in the mapping sets them upright           |
 | gripper              | -1 opens, 1 closes, as robosuite                                                         |
 | settling, max_steps  | in the mapping: 10 steps of rest; 220, 280, 300, 520 steps                               |
+
+A variant of LIBERO-Plus (arXiv:2510.13626) says in its name what is perturbed, and only some have files of their own:
+
+    TASK_language_N                       own bddl file; the task's first states
+    TASK_view_..._initstate_K[_noise_N]   the task's bddl file and first states; the package reads the rest off the name
+    TASK_table_N, TASK_tb_N, TASK_light_N own bddl file; the task's first states
+    TASK_add_N, TASK_..._levelN           own bddl file; its one first state, among those of new objects
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +45,11 @@ SETTLED_SEED = 0
 """Of LIBERO's own generator; where objects are is in the first state, but what is not still follows the seed."""
 _ASSETS = ("articulated_objects", "stable_scanned_objects", "turbosquid_objects", "stable_hope_objects")
 _SCENE = re.compile(r"^[A-Z_]+SCENE\d+_")
+_TASK_MAP = Path("benchmark") / "libero_suite_task_map.py"
+_TASK_MAP_NAME = "libero_task_map"
+_VIEW, _FROM_STATE = "_view_", "_initstate_"
+_NEW_OBJECTS = "libero_newobj"
+_BACKGROUND = re.compile(r"_(table|tb)_\d+")
 _LANGUAGE = re.compile(r"\(:language\s+([^)]+)\)")
 _GRIPPER = 6
 _OPEN = -1.0
@@ -80,16 +94,19 @@ def package_folder(mapping: GymMapping) -> Path:
 
 
 def found_tasks(mapping: GymMapping) -> Mapping[str, GymTask]:
-    """Every task whose bddl file the installed package has, by its file's name; none if it is not installed."""
+    """Every task that the installed package lists, or has a bddl file for; by name, and none if it is not installed."""
     template = mapping.template
     assert template is not None
     try:
         folder = package_folder(mapping)
     except ConfigError:
         return {}
-    files = [file for suite in SUITES for file in sorted((folder / "bddl_files" / suite).glob("*.bddl"))]
-    names = {file.stem: f"{file.parent.name}/{file.stem}" for file in files}
-    return {stem: dataclasses.replace(template, environment=name) for stem, name in names.items()}
+    listed = _listed_tasks(folder / _TASK_MAP)
+    files = {suite: sorted((folder / "bddl_files" / suite).glob("*.bddl")) for suite in SUITES}
+    names = {
+        name: f"{suite}/{name}" for suite in SUITES for name in listed.get(suite, [file.stem for file in files[suite]])
+    }
+    return {name: dataclasses.replace(template, environment=path) for name, path in names.items()}
 
 
 def words_of(name: str) -> str:
@@ -110,22 +127,57 @@ def written_words(bddl: str) -> str:
 
 
 def bddl_file(folder: Path, task: GymTask) -> Path:
-    """The task's definition."""
-    return folder / "bddl_files" / f"{task.environment}.bddl"
+    """The task's definition: of a variant seen from elsewhere, that of the task it is a variant of."""
+    path = task.environment.partition(_VIEW)[0] if _FROM_STATE in task.environment else task.environment
+    return folder / "bddl_files" / f"{path}.bddl"
 
 
 def init_file(folder: Path, task: GymTask) -> Path:
-    """The first states of a task; a variant of LIBERO-Plus has those of the task whose name its own begins with.
+    """The first states of a task, or of the task that it is a variant of.
 
     Raises:
         ConfigError: if there are none.
     """
-    suite, _, name = task.environment.partition("/")
-    files = sorted((folder / "init_files" / suite).glob("*.pruned_init"), key=lambda file: -len(file.stem))
-    for file in files:
-        if name == file.stem or name.startswith(f"{file.stem}_"):
-            return file
-    raise ConfigError(f"there are no first states for '{task.environment}' in {folder / 'init_files' / suite}")
+    file = folder / "init_files" / f"{_states_of(task.environment)}.pruned_init"
+    if not file.is_file():
+        raise ConfigError(f"there are no first states for '{task.environment}': {file} is missing")
+    return file
+
+
+def _states_of(path: str) -> str:
+    """From SUITE/NAME to the path of its first states, as LIBERO-Plus looks for them."""
+    for mark in ("_language_", _VIEW):
+        if mark in path:
+            return path.partition(mark)[0]
+    if "_add_" in path or "_level" in path:
+        return f"{_NEW_OBJECTS}/{path}"
+    return _BACKGROUND.sub("", path.partition("_light_")[0])
+
+
+def _listed_tasks(file: Path) -> Mapping[str, list[str]]:
+    """The names in the package's own list, by suite; read and not run.
+
+    Raises:
+        ConfigError: if the file is there, and holds no such list.
+    """
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict() as listed) if name == _TASK_MAP_NAME:
+                return dict(_named_lists(listed))
+    raise ConfigError(f"{file} has no dictionary {_TASK_MAP_NAME}: is the installed libero another version?")
+
+
+def _named_lists(listed: ast.Dict) -> Iterator[tuple[str, list[str]]]:
+    for key, value in zip(listed.keys, listed.values, strict=True):
+        match key, value:
+            case ast.Constant(value=str(suite)), ast.List(elts=names):
+                yield suite, [str(name.value) for name in names if isinstance(name, ast.Constant)]
 
 
 def assets_folder(package: Path) -> Path:
@@ -153,6 +205,7 @@ class LiberoTask(gymnasium.Env[Mapping[str, Any], np.ndarray]):
         folder = package_folder(mapping)
         file = bddl_file(folder, task)
         _require_file(file, mapping)
+        perturbed = folder / "bddl_files" / f"{task.environment}.bddl"
         self._states = read_pickled_array(init_file(folder, task))
         name = task.environment.partition("/")[2]
         self._info = {
@@ -160,7 +213,9 @@ class LiberoTask(gymnasium.Env[Mapping[str, Any], np.ndarray]):
             "language_bddl": written_words(file.read_text(encoding="utf-8")),
         }
         made = importlib.import_module("libero.libero.envs").OffScreenRenderEnv
-        self._inner = made(bddl_file_name=str(file), **task.options)
+        self._noise = np.random.RandomState(SETTLED_SEED).get_state()
+        with self._own_noise():
+            self._inner = made(bddl_file_name=str(perturbed), **task.options)
         self.action_space = spaces.Box(-1.0, 1.0, (_GRIPPER + 1,), np.float32)
         self.observation_space = spaces.Dict({})
 
@@ -174,18 +229,32 @@ class LiberoTask(gymnasium.Env[Mapping[str, Any], np.ndarray]):
     ) -> tuple[Mapping[str, Any], dict[str, Any]]:
         super().reset(seed=seed)
         index = (seed or 0) % len(self._states)
-        self._inner.seed(SETTLED_SEED)
-        self._inner.reset()
-        seen = self._inner.set_init_state(self._states[index])
+        self._noise = np.random.RandomState(seed or 0).get_state()
+        with self._own_noise():
+            self._inner.seed(SETTLED_SEED)
+            self._inner.reset()
+            seen = self._inner.set_init_state(self._states[index])
         return seen, {**self._info, "init_state": index, "is_success": False}
 
     def step(self, action: np.ndarray) -> tuple[Mapping[str, Any], float, bool, bool, dict[str, Any]]:
-        seen, reward, is_over, info = self._inner.step(action.tolist())
+        with self._own_noise():
+            seen, reward, is_over, info = self._inner.step(action.tolist())
         success = bool(self._inner.check_success())
         return seen, float(reward), bool(is_over), False, {**info, **self._info, "is_success": success}
 
     def close(self) -> None:
         self._inner.close()
+
+    @contextlib.contextmanager
+    def _own_noise(self) -> Iterator[None]:
+        """What LIBERO-Plus draws from NumPy's global generator is drawn from the episode's own meanwhile."""
+        outside = np.random.get_state()  # noqa: NPY002
+        np.random.set_state(self._noise)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            self._noise = np.random.get_state()  # noqa: NPY002
+            np.random.set_state(outside)  # noqa: NPY002
 
 
 def _require_file(file: Path, mapping: GymMapping) -> None:

@@ -31,7 +31,7 @@ _MAX_AXES = 2
 
 
 def read_pickled_array(path: Path) -> Float64[np.ndarray, "rows columns"]:
-    """The float64 array of two axes that `torch.save` wrote.
+    """The float64 array that `torch.save` wrote, of two axes, or of one, which is then the only row.
 
     Raises:
         DataError: if the file is anything else.
@@ -80,6 +80,8 @@ def _assembled(texts: list[str], numbers: list[int], raw: list[bytes], path: Pat
     except UnicodeEncodeError:
         raise DataError(f"{path}: the array's bytes are not there") from None
     shape = tuple(numbers[2 : 2 + _MAX_AXES])
+    if shape and shape[1:] != (1,) and 8 * shape[0] == len(content):
+        shape = (1, shape[0])
     if len(shape) != _MAX_AXES or min(shape) < 1 or 8 * math.prod(shape) != len(content):
         raise DataError(f"{path}: {len(content)} bytes are no float64 array of shape {shape}")
     return np.frombuffer(content, "<f8").reshape(shape).astype(np.float64)
