@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
-from vla.embodiment import Embodiment
-from vla.errors import ConfigError, unknown
+from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.opencv_camera import OpenCvCamera
+from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
 from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of, speeds_of
 from vla_robot_io.servos.bus import SerialWire, ServoBus
 from vla_robot_io.servos.calibration import Calibration
@@ -70,14 +68,12 @@ def make_robot(
         scene = {"instruction": instruction, "seed": seed, "arm": arm, "task": task}
         return emulated_robot(clock, MODELS[model], behind, rate_hz=rate_hz, scene=scene)
     needed = {"calibration": calibration, "embodiment": embodiment, "cameras": cameras}
-    missing = [name for name, value in needed.items() if not value]
-    if missing:
-        raise ConfigError(f"an arm at {port} needs options {', '.join(missing)}")
-    body, kinematics = _read_embodiment(Path(embodiment)), ArmKinematics(arm)
+    require_options(f"an arm at {port}", needed)
+    body, kinematics = read_embodiment(Path(embodiment)), ArmKinematics(arm)
     dialect = DIALECTS[MODELS[model].dialect]
     speeds = tuple(max_speed_rad_s or kinematics.max_speed.tolist())
     config = ServoArmConfig(f"{arm} at {port}", speeds, rate_hz)
-    eyes = _open_cameras(body, cameras or {}, clock)
+    eyes = open_cameras(body, cameras or {}, clock)
     bus = ServoBus(SerialWire(port, baud), dialect)
     servos = ServoArm(bus, MODELS[model], Calibration.load(Path(calibration)), config, clock)
     return Robot(servos, eyes, body, kinematics, arm)
@@ -114,21 +110,3 @@ def emulated_robot(
     config = ServoArmConfig(f"emulated {spec.name}", speeds_of(spec), rate_hz)
     arm = ServoArm(ServoBus(LoopbackWire(servos), dialect), model, calibration, config, clock)
     return dataclasses.replace(robot, arm=arm)
-
-
-def _read_embodiment(path: Path) -> Embodiment:
-    file = path / "checkpoint.json" if path.is_dir() else path
-    try:
-        tree = json.loads(file.read_bytes())
-        return Embodiment.from_json(tree.get("embodiment", tree))
-    except OSError as error:
-        raise ConfigError(f"embodiment={path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} holds no embodiment: {error}") from error
-
-
-def _open_cameras(body: Embodiment, devices: dict[str, Any], clock: Clock) -> tuple[OpenCvCamera, ...]:
-    names = [camera.name for camera in body.cameras]
-    if sorted(devices) != sorted(names):
-        raise ConfigError(f"cameras of {body.name} are {', '.join(names)}; got {', '.join(devices)}")
-    return tuple(OpenCvCamera(spec, devices[spec.name], clock) for spec in body.cameras)
