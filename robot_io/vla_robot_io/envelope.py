@@ -98,7 +98,7 @@ class Envelope:
             refused_at_s: of the judgement before.
 
         Raises:
-            ActionError: if `asked` has another number of joints than the arm.
+            ActionError: if `asked` has another number of joints than the arm, or is not of float64 numbers.
             ArmError: if `last` is not finite: there is nothing to measure from.
         """
         self._check(asked, last)
@@ -133,6 +133,9 @@ class Envelope:
         expected = (len(self.limits.joints),)
         if asked.positions.shape != expected:
             raise ActionError(f"a command for {expected[0]} joints has shape {expected}, got {asked.positions.shape}")
+        if asked.positions.dtype != np.float64 or not isinstance(asked.gripper_m, float):
+            kinds = f"{asked.positions.dtype} and {type(asked.gripper_m).__name__}"
+            raise ActionError(f"a command is of float64 positions and a float for the gripper, got {kinds}")
         if not (np.isfinite(last.positions).all() and math.isfinite(last.gripper_m)):
             raise ArmError("the last command is not finite, so no step can be measured from it: read the arm again")
 

@@ -69,6 +69,33 @@ class Step:
     """Why it brakes instead of doing what was asked; None if it does."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Braking:
+    """The fastest way to rest, each joint by itself.
+
+    It is planned from zero: among the places that such a motion comes through, Ruckig 0.19 always counts zero.
+    """
+
+    start: Float64[np.ndarray, " joints"]
+    """rad"""
+    way: Any
+    """Ruckig's trajectory, from zero."""
+
+    @property
+    def reach(self) -> tuple[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]]:
+        """The lowest and the highest place of each joint on it, rad."""
+        extrema = self.way.position_extrema
+        low, high = np.array([bound.min for bound in extrema]), np.array([bound.max for bound in extrema])
+        return self.start + low, self.start + high
+
+    def after(self, time_s: float) -> Motion:
+        """Once at rest, to stay there."""
+        is_over = time_s >= self.way.duration
+        positions, velocities, accelerations = map(np.array, self.way.at_time(min(time_s, self.way.duration)))
+        rest = np.zeros(len(self.start))
+        return Motion(self.start + positions, rest if is_over else velocities, rest if is_over else accelerations)
+
+
 type Watch = Callable[[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]], str | None]
 """From the joint positions (rad) after the next command, and those at which braking from there ends, to what speaks
 against going there; None if nothing does."""
@@ -105,7 +132,7 @@ class Governor:
         self._stop.target_velocity = self._stop.target_acceleration = [0.0] * self._number
         self._ask.target_acceleration = [0.0] * self._number
         self._motion: Motion | None = None
-        self._braking: Any = None
+        self._braking: _Braking | None = None
         self._braked_s = 0.0
 
     @property
@@ -176,31 +203,25 @@ class Governor:
 
     # ------------------------------------------------------------------ the way to rest
 
-    def _plan_braking(self, motion: Motion) -> Any:
-        """The fastest motion to rest, each joint by itself."""
-        self._set_state(self._stop, motion)
+    def _plan_braking(self, motion: Motion) -> _Braking | None:
+        self._set_state(self._stop, dataclasses.replace(motion, positions=np.zeros(self._number)))
         found = self._trajectory(self._number)
         result = self._planner.calculate(self._stop, found)
-        return found if result in self._ok else None
+        return _Braking(motion.positions, found) if result in self._ok else None
 
-    def _object(self, planned: Motion, braking: Any, low: np.ndarray, high: np.ndarray) -> str | None:
+    def _object(self, planned: Motion, braking: _Braking | None, low: np.ndarray, high: np.ndarray) -> str | None:
         if braking is None:
             return "no motion stops it within the limits"
-        for joint, bound in enumerate(braking.position_extrema):
-            if bound.min < low[joint] - _SAME or bound.max > high[joint] + _SAME:
-                return f"joint {joint + 1} could not be stopped inside its limits"
-        end = np.array(braking.at_time(braking.duration)[0])
-        return self._watch(planned.positions, end)
+        lowest, highest = braking.reach
+        beyond = np.flatnonzero((lowest < low - _SAME) | (highest > high + _SAME))
+        if beyond.size:
+            return f"joint {beyond[0] + 1} could not be stopped inside its limits"
+        return self._watch(planned.positions, braking.after(braking.way.duration).positions)
 
     def _keep_braking(self, objection: str) -> Step:
+        assert self._braking is not None  # to stand still, with which all begins, is a braking motion
         self._braked_s += self._period_s
-        rest_s = self._braking.duration
-        position, velocity, acceleration = self._braking.at_time(min(self._braked_s, rest_s))
-        still = self._braked_s >= rest_s
-        rest = np.zeros(self._number)
-        self._motion = Motion(
-            np.array(position), rest if still else np.array(velocity), rest if still else np.array(acceleration)
-        )
+        self._motion = self._braking.after(self._braked_s)
         return Step(self._motion, objection)
 
     def _room(self, now: Motion) -> tuple[np.ndarray, np.ndarray]:

@@ -85,6 +85,20 @@ def test_a_place_that_moves_on_is_kept_up_with() -> None:
     assert governor.motion.positions == pytest.approx(speed * 79 * PERIOD_S, abs=4e-3)
 
 
+@pytest.mark.parametrize(("low", "high"), [(-3.0, -0.1), (0.1, 3.0), (-3.0, 3.0)])
+def test_a_joint_moves_and_stops_wherever_its_range_lies(low: float, high: float) -> None:
+    limits = MotionLimits(*(np.full(2, value) for value in (low, high, 2.0, 7.5, 75.0)))
+    governor = Governor(limits, PERIOD_S)
+    governor.start(np.full(2, (low + high) / 2))
+    path = [governor.motion.positions]
+    for place in [high + 1.0] * 250 + [low - 1.0] * 400:
+        path.append(governor.follow(np.full(2, place)).motion.positions)
+    assert np.max(path) == pytest.approx(high, abs=1e-4)
+    assert np.min(path) == pytest.approx(low, abs=1e-4)
+    speed, acceleration, jerk = differences(np.array(path))
+    assert max(speed.max() / 2.0, acceleration.max() / 7.5, jerk.max() / 75.0) <= 1 + 1e-3
+
+
 def test_a_motion_that_is_objected_to_becomes_a_braking_one() -> None:
     wall = 0.1
 
