@@ -158,6 +158,26 @@ def test_a_command_for_another_number_of_joints_is_an_error() -> None:
         envelope().judge(Setpoint(np.zeros(6), 0.04), LAST)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.complex128, object, str, bool])
+def test_a_command_of_other_numbers_than_float64_is_an_error(kind: type) -> None:
+    with pytest.raises(ActionError, match="a command is of float64 positions"):
+        envelope().judge(unchecked(READY.astype(kind), 0.04), LAST)
+
+
+@pytest.mark.parametrize("opening", [None, "0.04", 1j, 10**400, [0.04]], ids=str)
+def test_an_opening_that_is_no_float_is_an_error(opening: object) -> None:
+    with pytest.raises(ActionError, match="a float for the gripper"):
+        envelope().judge(unchecked(READY, opening), LAST)
+
+
+def unchecked(positions: np.ndarray, gripper_m: object) -> Setpoint:
+    """As where no type checker looks on."""
+    made = object.__new__(Setpoint)
+    object.__setattr__(made, "positions", positions)
+    object.__setattr__(made, "gripper_m", gripper_m)
+    return made
+
+
 def test_without_a_finite_last_command_there_is_nothing_to_measure_from() -> None:
     with pytest.raises(ArmError, match="the last command is not finite"):
         envelope().judge(LAST, Setpoint(READY * np.nan, 0.04))
