@@ -106,6 +106,7 @@ def make_model(
         head,
         Vocabulary(text_tokenizer.vocabulary_size, action_tokenizer.vocabulary_size),
         action_tokenizer.max_tokens,
+        backbone.answer_tokens,
     )
 
 

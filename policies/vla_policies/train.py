@@ -1,8 +1,8 @@
 """`vla train`: a policy from demonstrations.
 
-    stores ─► frames in memory ─► batches ─► trainer ─► checkpoint every so often ─► OUT/
-      ▲                                         │  └──► OUT/log.jsonl, a line every so often
-      └── `vla collect policy=OUT` ◄────────────┘ at the steps of `dagger_steps`
+    stores ─► frames in memory ─► batches ─┬► trainer ─► checkpoint every so often ─► OUT/
+    web ────► samples in memory ─► batches ┘    │  └──► OUT/log.jsonl, a line every so often
+    stores ◄── `vla collect policy=OUT` ◄───────┘ at the steps of `dagger_steps`
 
 Without stores, the experiment says how to collect some. In a round of DAgger (arXiv:1011.0686) the policy as it stands
 is rolled out, the expert labels the states it came to, and they join the data.
@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import enum
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ from vla.tokens.ordered import OrderedTokenizer
 from vla.tokens.text import TextTokenizer
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import Frames, ShuffledSampler, load_frames
-from vla_policies.batches import FrameBatches
+from vla_policies.batches import Batch, FrameBatches
 from vla_policies.checkpoint import (
     MANIFEST,
     Checkpoint,
@@ -48,8 +49,11 @@ from vla_policies.checkpoint import (
     save_checkpoint,
     state_normalizer,
 )
+from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell, with_voice
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
+from vla_policies.web_batches import WebBatch, WebBatches
+from vla_policies.web_rows import WebRows
 
 LOG = "log.jsonl"
 CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every")
@@ -66,7 +70,7 @@ class Words(enum.Enum):
     SHIPPED = "shipped"
     """By merges learned from the tabletop's sentences."""
     FITTED = "fitted"
-    """By merges learned from the sentences in the data."""
+    """By merges learned from the sentences in the data, those of `web` included; it has a token for each place word."""
 
 
 @dataclasses.dataclass
@@ -87,10 +91,17 @@ class TrainConfig:
     """Arguments of `vla collect` for each of these rounds, one call an entry."""
     seed: int = 0
     """Of the initial weights, the order of the samples and the picture shifts."""
+    web: list[str] = dataclasses.field(default_factory=list)
+    """Web samples to train on beside the robot's: folders of shards, and files of JSON lines for language alone."""
+    web_weights: list[float] = dataclasses.field(default_factory=list)
+    """How often each of `web` is drawn from, by ratio; each sample as often as any other if empty."""
+    web_share: float = 0.3
+    """Of a step's samples, those from `web`: they come on top of `batch_size`. 1 trains on them alone; 0 lends their
+    words to the tokenizer and nothing else."""
     steps: int = 6000
     """Optimizer steps."""
     batch_size: int = 64
-    """Samples a step."""
+    """Robot samples a step."""
     horizon: int = 4
     """Actions predicted at once."""
     head: Head = Head.SLOTS
@@ -171,9 +182,13 @@ class _Run:
         self._embodiment = frames.embodiment
         self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
-        self._text_tokenizer = start.text_tokenizer if start else _text_tokenizer(config, frames)
+        num_asked = num_web(config.batch_size, config.web_share) if config.web else 0
+        self._backbone = with_voice(config.backbone, start.backbone if start else None, num_asked > 0)
+        web = read_web(config.web, self._embodiment.cameras[0]) if config.web else None
+        self._text_tokenizer = start.text_tokenizer if start else _text_tokenizer(config, frames, web)
+        self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
         model = make_model(
-            self._embodiment, self._action_tokenizer, self._text_tokenizer, config.backbone, config.head
+            self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head
         ).to(self._device)
         if start is not None:
             model.load_state_dict(dict(start.weights))
@@ -188,6 +203,8 @@ class _Run:
         if self._data.num_rounds(checkpoint.step):
             self._use(self._data.frames(checkpoint.step))
         self._sampler.load_state_dict(checkpoint.progress["sampler"])
+        if self._cotraining is not None:
+            self._cotraining.load_state_dict(checkpoint.progress["web"])
 
     def train(self) -> None:
         config = self._config
@@ -202,17 +219,48 @@ class _Run:
         config, first, began = self._config, self._trainer.step, time.monotonic()
         with _progress(config.steps, first) as show:
             while self._trainer.step < end:
-                rows = self._train_rows[next(self._sampler)]
-                metrics = self._trainer.train_step(self._batches.batch(rows, self._generator()))
+                metrics = self._trainer.train_step(*self._next_batches())
                 step = self._trainer.step
                 show(step, metrics)
                 if step % config.log_every == 0 or step == end:
-                    rate = (step - first) * config.batch_size / (time.monotonic() - began)
+                    rate = (step - first) * self._samples_a_step / (time.monotonic() - began)
                     log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
                 if step % config.checkpoint_every == 0 or step == end:
                     save_checkpoint(self._out, self._checkpoint())
                 if config.keep_every and step % config.keep_every == 0:
                     save_checkpoint(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
+
+    def _next_batches(self) -> tuple[Batch | None, WebBatch | None]:
+        web = None if self._cotraining is None else self._cotraining.next_batch()
+        if not self._trains_robot:
+            return None, web
+        rows = self._train_rows[next(self._sampler)]
+        return self._batches.batch(rows, self._generator()), web
+
+    @property
+    def _trains_robot(self) -> bool:
+        return self._cotraining is None or self._config.web_share < 1
+
+    @property
+    def _samples_a_step(self) -> int:
+        web = 0 if self._cotraining is None else self._cotraining.batch_size
+        return web + self._config.batch_size * self._trains_robot
+
+    def _with_web(self, rows: WebRows, batch_size: int) -> Cotraining:
+        config = self._config
+        batches = WebBatches(
+            rows,
+            self._text_tokenizer,
+            text_tokens=self._backbone.text_tokens,
+            answer_tokens=self._backbone.answer_tokens,
+            device=self._device,
+            seed=config.seed,
+            weights=config.web_weights,
+            validation_share=config.validation_share,
+            shift_pixels=config.shift_pixels,
+        )
+        tell(batches.too_long, "do not fit into backbone.text_tokens or backbone.answer_tokens")
+        return Cotraining(batches, batch_size, config.seed)
 
     def _use(self, frames: Frames) -> None:
         """Train on these frames from now on."""
@@ -239,10 +287,15 @@ class _Run:
         return torch.Generator().manual_seed(self._config.seed * 1_000_003 + self._trainer.step)
 
     def _validation(self) -> dict[str, float]:
-        if not len(self._validation_rows):
-            return {}
-        metrics = self._trainer.validate(self._batches.batch(self._validation_rows, None))
-        return {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
+        found: dict[str, float] = {}
+        if len(self._validation_rows) and self._trains_robot:
+            metrics = self._trainer.validate(self._batches.batch(self._validation_rows, None))
+            found |= {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
+        web = None if self._cotraining is None else self._cotraining.validation_batch()
+        if web is not None:
+            told = self._trainer.validate(None, web).web
+            found |= {f"validation_{name}": value for name, value in told.items()}
+        return found
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -250,14 +303,15 @@ class _Run:
             statistics=self._statistics,
             action_tokenizer=self._action_tokenizer,
             text_tokenizer=self._text_tokenizer,
-            backbone=self._config.backbone,
+            backbone=self._backbone,
             head=self._config.head,
             config=cli.resolved(self._config),
             step=self._trainer.step,
             seen=self._seen,
             weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
             training=self._trainer.state_dict(),
-            progress={"sampler": self._sampler.state_dict()},
+            progress={"sampler": self._sampler.state_dict()}
+            | ({} if self._cotraining is None else {"web": self._cotraining.state_dict()}),
         )
 
 
@@ -297,9 +351,13 @@ class _Data:
         return str(path)
 
 
-def _text_tokenizer(config: TrainConfig, frames: Frames) -> TextTokenizer:
+def _text_tokenizer(config: TrainConfig, frames: Frames, web: WebRows | None) -> TextTokenizer:
     if config.words is Words.SHIPPED:
+        if web is not None:
+            raise ConfigError("web= brings words of its own, that the shipped tokens spell byte by byte: words=fitted")
         return TextTokenizer.shipped()
+    if web is not None:
+        return fit_words(frames.instructions, web, MAX_WORD_TOKENS)
     return TextTokenizer.train(frames.instructions, MAX_WORD_TOKENS)
 
 
@@ -341,9 +399,15 @@ class _Log:
         self._path = path
 
     def write(self, step: int, metrics: StepMetrics, more: Mapping[str, float]) -> None:
-        line = {"step": step, **dataclasses.asdict(metrics), **more}
+        line = {"step": step, **_figures(metrics), **more}
         with open(self._path, "a") as file:
             file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+
+
+def _figures(metrics: StepMetrics) -> dict[str, float]:
+    """By name; what a step without robot samples does not have is left out."""
+    figures = {field.name: getattr(metrics, field.name) for field in dataclasses.fields(metrics)}
+    return {name: value for name, value in (figures | figures.pop("web")).items() if not math.isnan(value)}
 
 
 def _split(episode_index: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -382,10 +446,18 @@ def _progress(total: int, first: int) -> Iterator[Any]:
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  tokens right {task.fields[accuracy]:.0%}"),
+        TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        bar = progress.add_task("", total=total, completed=first, loss=float("nan"), accuracy=0.0)
-        yield lambda step, metrics: progress.update(bar, completed=step, loss=metrics.loss, accuracy=metrics.accuracy)
+        bar = progress.add_task("", total=total, completed=first, said="")
+        yield lambda step, metrics: progress.update(bar, completed=step, said=_in_short(metrics))
+
+
+def _in_short(metrics: StepMetrics) -> str:
+    """Loss and shares of tokens that are right, the robot's and each web source's."""
+    shares = {} if math.isnan(metrics.accuracy) else {"tokens": metrics.accuracy}
+    ending = "/words_right"
+    shares |= {name.removesuffix(ending): value for name, value in metrics.web.items() if name.endswith(ending)}
+    return f"loss {metrics.loss:.3f}  right: " + "  ".join(f"{name} {value:.0%}" for name, value in shares.items())

@@ -1,6 +1,13 @@
 """The training step: one batch in, the weights and their running average moved.
 
-    loss = cross-entropy(action tokens) + grounding_weight * cross-entropy(where the named roles look)
+    loss = robot + web_weight * web
+
+    robot = cross-entropy(action tokens)     + grounding_weight * cross-entropy(where the named roles look)
+    web   = cross-entropy(answers in words)  + grounding_weight * cross-entropy(where the named roles look)
+
+Both are in the joint vocabulary and of one model; a step of robot and web samples moves the weights once. With
+*insulation* the cross-entropy of action tokens trains the decoder and what is behind it, and not what sees and reads:
+that learns from words, and from where to look (arXiv:2505.23705).
 
 bf16 matrix products over float32 weights, AdamW, linear warm-up then cosine decay to zero, gradient clipping, and an
 exponential moving average (EMA) of the weights, which is what gets deployed.
@@ -16,9 +23,10 @@ import torch
 from torch import Tensor
 
 from vla.errors import CheckpointError
-from vla.model.compact import PATCH
-from vla.model.vla_model import VlaModel, grounding_loss, token_loss
+from vla.model.compact import PATCH, Prefix
+from vla.model.vla_model import VlaModel, answer_loss, grounding_loss, token_loss
 from vla_policies.batches import Batch
+from vla_policies.web_batches import WebBatch
 
 
 @dataclasses.dataclass
@@ -38,6 +46,10 @@ class OptimizerConfig:
     """Of the grounding loss; 0 trains without it."""
     label_spread: float = 1.0
     """Standard deviation, in tokens, of the target around the true action token."""
+    web_weight: float = 1.0
+    """Of the losses on web samples, where there are any."""
+    insulation: bool = False
+    """Whether the loss on action tokens leaves alone what sees and reads: vision, connectors and text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +63,21 @@ class StepMetrics:
     """Share of action tokens whose most likely id is the true one."""
     gradient_norm: float
     learning_rate: float
+    web: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Losses and accuracies of web samples, by their name in the log; empty without any."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Losses:
+    """What one batch of one kind gives."""
+
+    loss: Tensor
+    """To be made less."""
+    own: Tensor
+    """Of action tokens, or of words."""
+    grounding: Tensor
+    accuracy: Tensor
+    """Share of tokens that are right."""
 
 
 class Trainer:
@@ -70,13 +97,13 @@ class Trainer:
         done = (step - warmup) / max(self.total_steps - warmup, 1)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
-    def train_step(self, batch: Batch) -> StepMetrics:
-        """Move the weights once; the average follows."""
+    def train_step(self, batch: Batch | None, web: WebBatch | None = None) -> StepMetrics:
+        """Move the weights once, by robot samples, web samples or both; the average follows."""
         self.model.train()
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss, action_loss, where_loss, accuracy = self._losses(batch)
+        loss, metrics = self._measure(batch, web)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if not torch.isfinite(norm):
@@ -85,14 +112,13 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._update_average()
-        return StepMetrics(loss.item(), action_loss.item(), where_loss.item(), accuracy.item(), norm.item(), rate)
+        return dataclasses.replace(metrics, gradient_norm=norm.item(), learning_rate=rate)
 
     @torch.no_grad()
-    def validate(self, batch: Batch) -> StepMetrics:
+    def validate(self, batch: Batch | None, web: WebBatch | None = None) -> StepMetrics:
         """The losses of a batch under the present weights, which stay as they are."""
         self.model.eval()
-        loss, action_loss, where_loss, accuracy = self._losses(batch)
-        return StepMetrics(loss.item(), action_loss.item(), where_loss.item(), accuracy.item(), 0.0, 0.0)
+        return self._measure(batch, web)[1]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and optimizer moments, as flat named tensors."""
@@ -112,28 +138,66 @@ class Trainer:
         try:
             self.model.load_state_dict(weights)
             for name, parameter in self.model.named_parameters():
-                self._optimizer.state[parameter] = {
-                    key: _like(state[f"optimizer/{key}/{name}"], parameter, key)
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+                # A parameter that never had a gradient has no moments: the other cameras, by web samples alone.
+                if f"optimizer/step/{name}" in state:
+                    self._optimizer.state[parameter] = {
+                        key: _like(state[f"optimizer/{key}/{name}"], parameter, key)
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                    }
             for name, tensor in average.items():
                 self.average[name].copy_(tensor)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the training state is of another model: {error}") from error
         self.step = step
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        vocabulary = self.model.vocabulary
+    def _measure(self, batch: Batch | None, web: WebBatch | None) -> tuple[Tensor, StepMetrics]:
+        """The loss, and all that is logged of it but the step's own."""
+        parts, nothing, named = [], math.nan, {}
+        action_loss = where_loss = accuracy = nothing
+        if batch is not None:
+            robot = self._robot(batch)
+            parts.append(robot.loss)
+            action_loss, where_loss, accuracy = robot.own.item(), robot.grounding.item(), robot.accuracy.item()
+        if web is not None:
+            told, named = self._web(web)
+            parts.append(self.config.web_weight * told.loss)
+        loss = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return loss, StepMetrics(loss.item(), action_loss, where_loss, accuracy, 0.0, 0.0, named)
+
+    def _robot(self, batch: Batch) -> _Losses:
+        vocabulary, insulated = self.model.vocabulary, self.config.insulation
         with torch.autocast(batch.state.device.type, torch.bfloat16):
-            prefix = self.model.backbone.embed(batch.images, batch.text, batch.text_is_padding, batch.state)
+            prefix = self.model.backbone.embed(
+                batch.images, batch.text, batch.text_is_padding, batch.state, insulated=insulated
+            )
             logits = self.model(prefix, batch.actions, batch.forced)
         action_loss = token_loss(logits, batch.actions, batch.is_padding, vocabulary, self.config.label_spread)
-        height, width = next(iter(batch.images.values())).shape[1:3]
-        where_loss = grounding_loss(prefix.grounding, batch.points, height // PATCH, width // PATCH)
+        where_loss = _where_loss(prefix, batch.points, next(iter(batch.images.values())))
         keep = ~batch.is_padding
         hit = logits[..., vocabulary.num_text :].detach().argmax(-1) == batch.actions
-        accuracy = hit[keep].float().mean()
-        return action_loss + self.config.grounding_weight * where_loss, action_loss, where_loss, accuracy
+        loss = action_loss + self.config.grounding_weight * where_loss
+        return _Losses(loss, action_loss, where_loss, hit[keep].float().mean())
+
+    def _web(self, web: WebBatch) -> tuple[_Losses, dict[str, float]]:
+        """The losses of web samples, and of each source those of its own."""
+        with torch.autocast(web.image.device.type, torch.bfloat16):
+            prefix = self.model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
+            logits = self.model.answer_logits(prefix, web.answers)
+        losses, keep = answer_loss(logits, web.answers), web.answers >= 0
+        where_loss = _where_loss(prefix, web.points, web.image)
+        hit = (logits.detach().argmax(-1) == web.answers) | ~keep
+        text_loss = losses.sum() / keep.sum()
+        told = _Losses(
+            text_loss + self.config.grounding_weight * where_loss, text_loss, where_loss, hit[keep].float().mean()
+        )
+        named = {"web_loss": text_loss.item(), "web_grounding_loss": where_loss.item()}
+        for number, name in enumerate(web.sources):
+            rows = web.source == number
+            if rows.any():
+                named[f"{name}/loss"] = (losses[rows].sum() / keep[rows].sum()).item()
+                named[f"{name}/words_right"] = hit[rows][keep[rows]].float().mean().item()
+                named[f"{name}/answers_right"] = hit[rows].all(1).float().mean().item()
+        return told, named
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -141,6 +205,11 @@ class Trainer:
         decay = min(self.config.ema_decay, self.step / (self.step + 10))
         for name, tensor in self.model.state_dict().items():
             self.average[name].lerp_(tensor, 1 - decay)
+
+
+def _where_loss(prefix: Prefix, points: Tensor, image: Tensor) -> Tensor:
+    height, width = image.shape[1:3]
+    return grounding_loss(prefix.grounding, points, height // PATCH, width // PATCH)
 
 
 def _decay_groups(model: VlaModel, weight_decay: float) -> list[dict[str, object]]:

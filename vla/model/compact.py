@@ -65,6 +65,8 @@ class CompactConfig:
     """The longest instruction, in tokens."""
     state: StateEncoding = StateEncoding.PROJECTED
     """How proprioception enters the prefix."""
+    answer_tokens: int = 0
+    """The longest answer in words, its end included, in tokens; 0 leaves the model without a voice."""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"state": self.state.value}
@@ -146,14 +148,43 @@ class CompactBackbone(nn.Module):
         text: Int64[Tensor, "batch text_tokens"],
         text_is_padding: Bool[Tensor, "batch text_tokens"],
         state: Float[Tensor, "batch state_dim"],
+        *,
+        insulated: bool = False,
     ) -> Prefix:
         """The prefix: image tokens, text tokens, state tokens.
 
         Args:
             images: by camera name; RGB.
             state: normalised proprioception.
+            insulated: whether gradients through the prefix's tokens end before what sees and reads; those through its
+                `grounding` do not (arXiv:2505.23705).
         """
-        return self.look(images, self.read(text, text_is_padding), state)
+        return self.look(images, self.read(text, text_is_padding), state, insulated=insulated)
+
+    def embed_question(
+        self,
+        image: UInt8[Tensor, "batch height width 3"],
+        is_blind: Bool[Tensor, " batch"],
+        text: Int64[Tensor, "batch text_tokens"],
+        text_is_padding: Bool[Tensor, "batch text_tokens"],
+    ) -> Prefix:
+        """The prefix of a question about one picture, or about none: image tokens, text tokens.
+
+        It is the prefix of `embed` without the other cameras and the state: nobody sees padding, and places are
+        embedded, not counted, so a token that is not there is one that is masked.
+
+        Args:
+            image: as the first camera would take it; RGB.
+            is_blind: where there is no picture: its tokens are padding.
+        """
+        reading = self.read(text, text_is_padding)
+        answers = self._answers(0, image, reading)
+        blind = is_blind[:, None].expand(-1, answers.tokens.shape[1])
+        return Prefix(
+            torch.cat([answers.tokens, reading.words], dim=1),
+            torch.cat([blind, text_is_padding], dim=1),
+            answers.logits[:, : len(ROLES)],
+        )
 
     def read(
         self, text: Int64[Tensor, "batch text_tokens"], text_is_padding: Bool[Tensor, "batch text_tokens"]
@@ -171,22 +202,25 @@ class CompactBackbone(nn.Module):
         images: Mapping[str, UInt8[Tensor, "batch height width 3"]],
         reading: Reading,
         state: Float[Tensor, "batch state_dim"],
+        *,
+        insulated: bool = False,
     ) -> Prefix:
         """The prefix of an instruction that was read; see `embed`."""
         words = reading.words
-        answers = [
-            connector(vision(images[name], dtype=words.dtype), questions)
-            for name, vision, connector, questions in zip(
-                self.camera_names, self.vision, self._connectors, reading.questions, strict=True
-            )
-        ]
+        answers = [self._answers(number, images[name], reading) for number, name in enumerate(self.camera_names)]
         seen = [answer.tokens for answer in answers]
         points = answers[0].points[:, : len(ROLES)].flatten(1)
+        if insulated:
+            seen, words, points = [tokens.detach() for tokens in seen], words.detach(), points.detach()
         tokens = torch.cat([*seen, words, self._state(state, points)], dim=1)
         is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         start = sum(part.shape[1] for part in seen)
         is_padding[:, start : start + words.shape[1]] = reading.is_padding
         return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
+
+    def _answers(self, camera: int, image: UInt8[Tensor, "batch height width 3"], reading: Reading) -> Answers:
+        features = self.vision[camera](image, dtype=reading.words.dtype)
+        return self._connectors[camera](features, reading.questions[camera])
 
     @property
     def _connectors(self) -> list[LanguageQueriedConnector]:

@@ -1,4 +1,4 @@
-"""The model: one token sequence, `[images][instruction][state] → [action tokens]`, and one vocabulary.
+"""The model: one token sequence, `[images][instruction][state] → [action tokens | answer]`, and one vocabulary.
 
     ids:   0 .. text_vocabulary_size - 1            words
            text_vocabulary_size ..                  action tokens, in the tokenizer's order
@@ -8,6 +8,11 @@ Two heads read the same hidden states:
 - `slots`: one learned slot a token; all slots see each other and are predicted in one pass (OpenVLA-OFT,
   arXiv:2502.19645). Tokens that are already known, of actions committed to, are read in their slots.
 - `autoregressive`: each token sees those before it (RT-2, arXiv:2307.15818).
+
+A model with `answer_tokens` also answers in words, one after the other, from the same decoder and the same logits:
+
+    images, question  ─►  begin  three  end          begin and end are the id of padding, which is free for it
+                            └──►  └──►
 """
 
 from __future__ import annotations
@@ -18,8 +23,12 @@ import enum
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vla.model.compact import CompactBackbone, Prefix
+
+END_ID = 0
+"""Begins and ends an answer in words: the id of padding, which stands for nothing else there."""
 
 
 class Head(enum.Enum):
@@ -48,10 +57,17 @@ class Vocabulary:
 class VlaModel(nn.Module):
     """A backbone, a head, and the joint vocabulary's logits."""
 
-    def __init__(self, backbone: CompactBackbone, head: Head, vocabulary: Vocabulary, num_action_tokens: int) -> None:
+    def __init__(
+        self,
+        backbone: CompactBackbone,
+        head: Head,
+        vocabulary: Vocabulary,
+        num_action_tokens: int,
+        num_answer_tokens: int = 0,
+    ) -> None:
         super().__init__()
         self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
-        self.num_action_tokens = num_action_tokens
+        self.num_action_tokens, self.num_answer_tokens = num_action_tokens, num_answer_tokens
         width = backbone.width
         self.slots = nn.Parameter(torch.randn(num_action_tokens, width) * 0.02)
         # Row 0 stands for what is not known: the token before the first, a slot to fill; row i + 1 for action token i.
@@ -59,6 +75,8 @@ class VlaModel(nn.Module):
         nn.init.normal_(self.action_embedding.weight, std=0.02)
         nn.init.zeros_(self.action_embedding.weight[:1])
         self.logits = nn.Linear(width, vocabulary.size)
+        if num_answer_tokens:
+            self.answer_places = nn.Parameter(torch.randn(num_answer_tokens, width) * 0.02)
 
     def forward(
         self,
@@ -93,6 +111,27 @@ class VlaModel(nn.Module):
         begin = torch.zeros_like(actions[:, :1])
         return self.action_embedding(torch.cat([begin, actions[:, :-1] + 1], dim=1)) + self.slots
 
+    def answer_logits(
+        self, prefix: Prefix, answers: Int64[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of every token of an answer in words, given the true ones before it.
+
+        Args:
+            answers: ids, the end included; -1 is padding. At most `num_answer_tokens`.
+        """
+        begin = torch.full_like(answers[:, :1], END_ID)
+        before = torch.cat([begin, answers[:, :-1].clamp(min=END_ID)], dim=1)
+        return self.logits(self.backbone(prefix, self.answer_inputs(before, 0), True))
+
+    def answer_inputs(self, before: Int64[Tensor, "batch tokens"], first: int) -> Float[Tensor, "batch tokens width"]:
+        """What is read to predict tokens `first` and on of an answer.
+
+        Args:
+            before: the id before each; `END_ID` before the first.
+        """
+        places = self.answer_places[first : first + before.shape[1]]
+        return self.backbone.text_embedding(before) + places
+
     def next_input(self, token: Int64[Tensor, " batch"] | None, batch: int, index: int) -> Tensor:
         """What the autoregressive head reads to predict token `index`: (batch, 1, width)."""
         device = self.slots.device
@@ -124,6 +163,19 @@ def token_loss(
     token = torch.arange(vocabulary.num_action, device=logits.device)
     table = torch.softmax(-0.5 * ((token[:, None] - token[None, :]) / spread) ** 2, dim=-1)
     return -(table[flat] * log_probability[:, vocabulary.num_text :]).sum(-1).mean()
+
+
+def answer_loss(
+    logits: Float[Tensor, "batch tokens vocabulary"], answers: Int64[Tensor, "batch tokens"]
+) -> Float[Tensor, "batch tokens"]:
+    """Cross-entropy of each token of an answer in words over the joint vocabulary; 0 where it is padding.
+
+    Args:
+        answers: ids; -1 is padding.
+    """
+    flat = answers.flatten()
+    losses = functional.cross_entropy(logits.flatten(0, 1).float(), flat, ignore_index=-1, reduction="none")
+    return losses.unflatten(0, answers.shape)
 
 
 def grounding_loss(

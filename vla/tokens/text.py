@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from vla.errors import CheckpointError
 
@@ -25,11 +25,12 @@ class TextTokenizer:
         self._tokenizer = tokenizer
 
     @staticmethod
-    def train(sentences: Iterable[str], vocabulary_size: int) -> TextTokenizer:
+    def train(sentences: Iterable[str], vocabulary_size: int, whole: Sequence[str] = ()) -> TextTokenizer:
         """The tokenizer whose merges compress these sentences best.
 
         Args:
             vocabulary_size: at least 257: the padding and every byte.
+            whole: words that are one token each, wherever they stand; they come on top.
         """
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
@@ -42,6 +43,7 @@ class TextTokenizer:
             show_progress=False,
         )
         tokenizer.train_from_iterator(sentences, trainer)
+        tokenizer.add_tokens([AddedToken(word, normalized=False, special=False) for word in whole])
         return TextTokenizer(tokenizer)
 
     @staticmethod

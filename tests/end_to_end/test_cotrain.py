@@ -1,0 +1,181 @@
+"""`vla train` with web samples beside the robot's: what is logged, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vla_policies.train as train_module
+from vla.errors import ConfigError, DataError
+from vla.model.compact import CompactConfig
+from vla.testing import SMALL_EMBODIMENT, make_episode
+from vla_datasets.store import EpisodeStore
+from vla_datasets.web.samples import WebSample, location_words
+from vla_datasets.web.shards import write_shards
+from vla_policies.checkpoint import load_checkpoint
+from vla_policies.train import LOG, TrainConfig, Words, train
+
+COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200), "green": (30, 160, 30)}
+TIMES = ("samples_per_s",)
+
+
+def make_web(count: int, *, kind: str = "vqa") -> list[WebSample]:
+    """Squares of one colour in one quarter of a grey picture: what colour, and where."""
+    samples = []
+    for number in range(count):
+        random = np.random.default_rng(number)
+        colour = list(COLOURS)[number % 3]
+        top, left = random.integers(0, 2, 2)
+        image = np.full((24, 24, 3), 128, np.uint8)
+        image[12 * top : 12 * top + 12, 12 * left : 12 * left + 12] = COLOURS[colour]
+        question, answer = "what colour is it?", colour
+        if kind == "point":
+            question, answer = f"where is the {colour} one?", location_words(0.25 + 0.5 * top, 0.25 + 0.5 * left)
+        samples.append(WebSample((image,), question, answer, kind, "CC0-1.0", f"t:{number}", scene=f"s{number}"))
+    return samples
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
+    for seed in range(6):
+        store.append(make_episode(SMALL_EMBODIMENT, steps=10, seed=seed, lookahead=2))
+    write_shards(make_web(40), tmp_path / "colours")
+    write_shards(make_web(20, kind="point"), tmp_path / "places")
+    (tmp_path / "sums.jsonl").write_text(
+        "\n".join(
+            json.dumps({"question": f"{i} plus one?", "answer": str(i + 1), "licence": "CC0-1.0"}) for i in range(9)
+        )
+    )
+    return TrainConfig(
+        out=str(tmp_path / "run"),
+        data=[str(tmp_path / "store")],
+        web=[str(tmp_path / name) for name in ("colours", "places", "sums.jsonl")],
+        web_weights=[2.0, 1.0, 1.0],
+        web_share=0.5,
+        words=Words.FITTED,
+        steps=6,
+        batch_size=8,
+        horizon=2,
+        vocabulary=9,
+        validation_share=0.2,
+        log_every=1,
+        checkpoint_every=2,
+        device="cpu",
+        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
+    )
+
+
+def read_log(config: TrainConfig) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+
+
+def test_each_source_has_its_losses_in_the_log(config: TrainConfig) -> None:
+    train(config)
+    for line in read_log(config):
+        assert line["action_loss"] > 0
+        for source in ("colours", "places", "sums"):
+            assert line[f"{source}/loss"] > 0
+            assert 0 <= line[f"{source}/words_right"] <= 1
+        assert line["validation_colours/loss"] > 0
+
+
+@pytest.mark.parametrize("stop_at", [2, 3])
+def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    train(config)
+    stopped = dataclasses.replace(config, out=str(tmp_path / "stopped"))
+    train_step = train_module.Trainer.train_step
+
+    def interrupted(self: train_module.Trainer, *batches: object) -> object:
+        if self.step == stop_at:
+            raise KeyboardInterrupt
+        return train_step(self, *batches)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(train_module.Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.undo()
+    train(stopped)
+    assert read_log(stopped) == read_log(config)
+    whole, resumed = load_checkpoint(Path(config.out)), load_checkpoint(Path(stopped.out))
+    for name, tensor in whole.weights.items():
+        assert torch.equal(resumed.weights[name], tensor)
+
+
+def test_the_robot_samples_are_those_of_a_run_without_web(config: TrainConfig, tmp_path: Path) -> None:
+    alone = dataclasses.replace(config, web_share=0.0, out=str(tmp_path / "alone"), steps=1)
+    train(alone)
+    train(dataclasses.replace(config, steps=1))
+    assert read_log(alone)[0]["action_loss"] == read_log(config)[0]["action_loss"]
+    assert read_log(alone)[0]["grounding_loss"] == read_log(config)[0]["grounding_loss"]
+
+
+def test_web_samples_alone_can_be_trained_on_and_the_robot_comes_later(config: TrainConfig, tmp_path: Path) -> None:
+    aligned = dataclasses.replace(config, web_share=1.0, out=str(tmp_path / "aligned"))
+    train(aligned)
+    assert "action_loss" not in read_log(aligned)[0]
+    train(dataclasses.replace(config, init=aligned.out))
+    assert read_log(config)[0]["action_loss"] > 0
+
+
+def test_a_stopped_run_on_web_samples_alone_goes_on(config: TrainConfig, tmp_path: Path) -> None:
+    """The other cameras never have a gradient, nor moments of one."""
+    short = dataclasses.replace(config, web_share=1.0, steps=2)
+    train(short)
+    longer = dataclasses.replace(short, out=str(tmp_path / "more"), init=short.out, steps=2)
+    train(longer)
+    train(longer)
+
+
+def test_web_samples_need_words_of_their_own(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="words=fitted"):
+        train(dataclasses.replace(config, words=Words.SHIPPED))
+
+
+def test_a_checkpoint_without_a_voice_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    silent = dataclasses.replace(config, web=[], web_weights=[], out=str(tmp_path / "silent"), steps=1)
+    train(silent)
+    with pytest.raises(ConfigError, match=r"does not answer in words \(answer_tokens=0\)"):
+        train(dataclasses.replace(config, init=silent.out))
+
+
+def test_what_does_not_fit_is_left_out_and_told(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = make_web(12)
+    samples[0] = dataclasses.replace(samples[0], answer="a " * 40)
+    samples[1] = dataclasses.replace(samples[1], images=samples[1].images * 2, kind="difference")
+    write_shards(samples, tmp_path / "mixed")
+    train(dataclasses.replace(config, web=[str(tmp_path / "mixed")], web_weights=[], steps=1))
+    told = capsys.readouterr().err
+    assert "1 web samples have more than one picture and are left out: difference 1" in told
+    assert "answer_tokens and are left out: vqa 1" in told
+
+
+def test_a_source_of_which_nothing_fits_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    write_shards([dataclasses.replace(s, answer="a " * 40) for s in make_web(3)], tmp_path / "long")
+    with pytest.raises(DataError, match="no sample of 'long' is left: questions may have 16 tokens"):
+        train(dataclasses.replace(config, web=[str(tmp_path / "long")], web_weights=[]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"web_share": 1.5}, "web_share is a share"),
+        ({"web_share": 0.01}, "less than one sample"),
+        ({"web_weights": [1.0]}, "3 sources of web samples and 1 weights"),
+    ],
+)
+def test_shares_and_weights_that_make_no_sense_are_refused(
+    config: TrainConfig, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(dataclasses.replace(config, **changes))  # pyright: ignore[reportArgumentType]
