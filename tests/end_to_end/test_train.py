@@ -23,6 +23,7 @@ from vla_policies.batches import Batch
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
+from vla_policies.web_batches import WebBatch
 
 Logged = dict[str, float]
 
@@ -207,10 +208,10 @@ def _stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the run be interrupted when it begins this step."""
     train_step = train_module.Trainer.train_step
 
-    def interrupted(self: train_module.Trainer, batch: Batch) -> train_module.StepMetrics:
+    def interrupted(self: train_module.Trainer, batch: Batch, web: WebBatch | None) -> train_module.StepMetrics:
         if self.step == step:
             raise KeyboardInterrupt
-        return train_step(self, batch)
+        return train_step(self, batch, web)
 
     monkeypatch.setattr(train_module.Trainer, "train_step", interrupted)
 
