@@ -2,6 +2,7 @@
 
 blind      black images (`vla_policies.baselines.BlindPolicy`)
 frozen     the images of the episode's first moment, for ever: it sees the scene, and never what it does
+removed    the images of the first `SEEN_S` seconds, then black ones: it has begun, and sees no more
 shuffled   the words of another episode: it is told something, and not what is scored
 """
 
@@ -16,8 +17,11 @@ from jaxtyping import UInt8
 
 from vla.errors import ConfigError
 from vla.interfaces import ActionChunk, Observation, Policy, check_observation
+from vla_policies.baselines import blackened
 from vla_policies.wrapping import WrappedPolicy, slots_of
 
+SEEN_S = 0.35
+"""Four control steps at 10 Hz: an arm is then on its way, and nowhere yet."""
 _SHUFFLE_STREAM = 0x5F1E
 
 
@@ -46,6 +50,37 @@ class FrozenPolicy(WrappedPolicy[Policy]):
             for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
         ]
         return self._policy.predict(frozen, slots, committed)
+
+
+class RemovedImagePolicy(WrappedPolicy[Policy]):
+    """Another policy, whose images are taken away in mid-episode: black from `SEEN_S` seconds on; all else goes on."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._begin_s: dict[int, float] = {}  # by slot
+
+    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
+        super().reset(seeds, slots)
+        for slot in slots_of(seeds, slots):
+            self._begin_s.pop(slot, None)
+
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        for observation in observations:
+            check_observation(observation, self.embodiment)
+        shown = [
+            self._shown(slot, observation)
+            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
+        ]
+        return self._policy.predict(shown, slots, committed)
+
+    def _shown(self, slot: int, observation: Observation) -> Observation:
+        begin_s = self._begin_s.setdefault(slot, observation.time_s)
+        return observation if observation.time_s - begin_s < SEEN_S else blackened(observation)
 
 
 class ShuffledPolicy(WrappedPolicy[Policy]):

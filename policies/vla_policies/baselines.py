@@ -203,7 +203,7 @@ class BlindPolicy(WrappedPolicy[Policy]):
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> list[ActionChunk]:
         _check_all(observations, self.embodiment)
-        return self._policy.predict([_blackened(observation) for observation in observations], slots, committed)
+        return self._policy.predict([blackened(observation) for observation in observations], slots, committed)
 
 
 def rest_action(
@@ -234,7 +234,8 @@ def rest_action(
     return rest
 
 
-def _blackened(observation: Observation) -> Observation:
+def blackened(observation: Observation) -> Observation:
+    """The same with black images."""
     images = {name: np.zeros_like(image) for name, image in observation.images.items()}
     return Observation(
         images=images,

@@ -1,9 +1,9 @@
 """From a policy's name on a command line to the policy.
 
-random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY | ws://HOST:PORT
+random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | frozen:POLICY | removed:POLICY | ws://HOST:PORT
 | lerobot:FOLDER
 
-`blind` and `frozen` alone are those of the shipped policy.
+`blind`, `frozen` and `removed` alone are those of the shipped policy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vla.embodiment import Embodiment, require_same_embodiment
 from vla.errors import CheckpointError, ConfigError, VlaError, unknown
 from vla.interfaces import Policy
-from vla_policies.ablations import FrozenPolicy
+from vla_policies.ablations import FrozenPolicy, RemovedImagePolicy
 from vla_policies.baselines import BlindPolicy, RandomPolicy, ReplayPolicy, ZeroPolicy
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.serving.extra import require_installed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = "pretrained"
 LEROBOT = "lerobot"
-ABLATIONS = ("blind", "frozen", "shuffled")
+ABLATIONS = ("blind", "frozen", "removed", "shuffled")
 """Another policy, from which one thing is taken away; `shuffled` is made by who knows the suite's sentences."""
 POLICY_NAMES = (
     "random",
@@ -36,6 +36,7 @@ POLICY_NAMES = (
     "blind:CHECKPOINT_DIR",
     "frozen",
     "frozen:CHECKPOINT_DIR",
+    "removed:CHECKPOINT_DIR",
     "replay:STORE",
     "ws://HOST:PORT",
     "lerobot:FOLDER",
@@ -65,10 +66,11 @@ def load_policy(
             return RandomPolicy(embodiment)
         case "zero" if not colon:
             return ZeroPolicy(embodiment)
-        case "blind" | "frozen":
+        case "blind" | "frozen" | "removed":
             inner = argument if colon else PRETRAINED
             policy = load_policy(inner, embodiment, batch_size=batch_size, also_known=also_known)
-            return BlindPolicy(policy) if kind == "blind" else FrozenPolicy(policy)
+            wrappers = {"blind": BlindPolicy, "frozen": FrozenPolicy, "removed": RemovedImagePolicy}
+            return wrappers[kind](policy)
         case "replay":
             return _load_replay(argument, embodiment)
         case "ws" | "wss":

@@ -152,7 +152,7 @@ def _embodiment(config: ServeConfig) -> Embodiment:
     if config.embodiment is not None:
         return _read_embodiment(config.embodiment)
     kind, _, inner = config.policy.partition(":")
-    name = inner or PRETRAINED if kind in ("blind", "frozen") else config.policy
+    name = inner or PRETRAINED if kind in ("blind", "frozen", "removed") else config.policy
     if not is_checkpoint(name):
         raise ConfigError(f"policy={config.policy} knows no robot: give embodiment=FILE")
     folder = checkpoint_folder(name)

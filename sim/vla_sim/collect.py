@@ -43,7 +43,7 @@ from vla_sim.launching.slurm import SlurmConfig, check_slurm, run_jobs
 from vla_sim.metaworld_suite import BODIES, METAWORLD_SAWYER_BLIND
 from vla_sim.metaworld_suite.demonstrations import demonstrate as demonstrate_metaworld
 from vla_sim.metaworld_suite.environment import MetaWorldEnvironment
-from vla_sim.suites import staged, suite
+from vla_sim.suites import Suite, staged, suite
 from vla_sim.worlds.engines import USUAL, Engine, Engines
 from vla_sim.worlds.rendering import RENDER_SETTINGS
 
@@ -174,6 +174,7 @@ def _units(config: CollectConfig) -> list[Unit]:
     for task in config.tasks:
         if task not in chosen.known_tasks:
             raise unknown("task", task, chosen.known_tasks)
+    _require_collected(config, chosen)
     for name, low in (("episodes", 1), ("seed", 0), ("horizon", 1), ("batch", 1)):
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
@@ -183,10 +184,20 @@ def _units(config: CollectConfig) -> list[Unit]:
         checkpoint_folder(config.policy, (SCRIPTED,))
     _check_suite(config)
     seeds = range(config.seed, config.seed + config.episodes)
-    tasks = list(dict.fromkeys(config.tasks or chosen.tasks))
+    tasks = list(dict.fromkeys(config.tasks or chosen.collected or chosen.tasks))
     if not _is_tabletop(config):
         return [Unit(task, seed) for task in tasks for seed in seeds]
     return [Unit(task, seed) for seed in seeds for task in tasks]
+
+
+def _require_collected(config: CollectConfig, chosen: Suite) -> None:
+    """Return if there may be demonstrations of the tasks."""
+    for task in config.tasks:
+        if chosen.collected is not None and task not in chosen.collected:
+            raise ConfigError(
+                f"task '{task}' of suite '{config.suite}' is asked for and never shown: collect "
+                f"{' and '.join(chosen.collected)}"
+            )
 
 
 def _staged(config: CollectConfig) -> str:

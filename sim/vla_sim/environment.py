@@ -9,6 +9,7 @@ from vla.embodiment import Embodiment
 from vla.interfaces import EpisodeSpec, InstructionKind, Observation, Transition
 from vla_sim.known_tasks import task_named
 from vla_sim.tasks import Task
+from vla_sim.tasks.emergence import EMERGENCE_TASKS
 from vla_sim.tasks.grammar import GRAMMAR_TASKS
 from vla_sim.tasks.order import Order
 from vla_sim.tasks.stages import moves_another
@@ -161,6 +162,8 @@ def begin(spec: EpisodeSpec) -> Attempt:
     """
     if spec.task in GRAMMAR_TASKS:
         return GRAMMAR_TASKS[spec.task].begin(spec)
+    if spec.task in EMERGENCE_TASKS:
+        return EMERGENCE_TASKS[spec.task].begin(spec)
     task = task_named(spec.task)
     scene, colours = task.draw(spec.seed, task.match(spec.instruction) if spec.instruction else None)
     names = task.names(colours)

@@ -57,6 +57,8 @@ class Control(enum.Enum):
     """The policy, shown black images."""
     FROZEN_IMAGE = "frozen_image"
     """The policy, shown the first images of the episode for ever."""
+    REMOVED_IMAGE = "removed_image"
+    """The policy, whose images turn black in mid-episode."""
     WRONG_INSTRUCTION = "wrong_instruction"
     """The policy, told to do another task in the same scene; the original is scored."""
     SHUFFLED_INSTRUCTION = "shuffled_instruction"
@@ -81,8 +83,8 @@ class EvalConfig:
     """
 
     policy: str = "pretrained"
-    """pretrained, a checkpoint folder, lerobot:FOLDER, scripted, random, zero, replay:STORE, or blind:, frozen: or
-    shuffled: before another policy."""
+    """pretrained, a checkpoint folder, lerobot:FOLDER, scripted, random, zero, replay:STORE, or blind:, frozen:,
+    removed: or shuffled: before another policy."""
     suite: str = "tabletop"
     """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures; gym:ENV_ID for an
     environment that others wrote."""
@@ -243,7 +245,7 @@ def _check_out(out: Path) -> None:
 def planned_runs(config: EvalConfig) -> list[Run]:
     """The main run, then the controls."""
     chosen = _default_controls(config) if config.controls is None else config.controls
-    for control in (Control.BLIND, Control.FROZEN_IMAGE, Control.SHUFFLED_INSTRUCTION):
+    for control in (Control.BLIND, Control.FROZEN_IMAGE, Control.REMOVED_IMAGE, Control.SHUFFLED_INSTRUCTION):
         if control in chosen and config.policy == SCRIPTED:
             raise ConfigError(
                 f"the scripted policy looks at no images and hears no words: leave '{control.value}' out of controls"
@@ -259,6 +261,7 @@ def planned_runs(config: EvalConfig) -> list[Run]:
         Control.RANDOM: Run("random", "random", _specs(config), ExecutionConfig()),
         Control.ZERO: Run("zero", "zero", _specs(config), ExecutionConfig()),
         Control.FROZEN_IMAGE: Run("frozen_image", f"frozen:{config.policy}", _specs(config), config.execution),
+        Control.REMOVED_IMAGE: Run("removed_image", f"removed:{config.policy}", _specs(config), config.execution),
         Control.SHUFFLED_INSTRUCTION: Run(
             "shuffled_instruction", f"shuffled:{config.policy}", _specs(config), config.execution
         ),

@@ -30,6 +30,7 @@ CONTROL_MEANING = {
     "zero": ("no motion", "should be near zero"),
     "blind": ("black images", "should be near zero"),
     "frozen_image": ("the first images for ever", "shows what looking again is worth"),
+    "removed_image": ("black images from the fourth step on", "should be far below"),
     "wrong_instruction": ("told another task, scored on this one", "should be near zero"),
     "shuffled_instruction": ("told words of another episode", "should be near zero"),
     "held_out": ("wordings that no training episode had", "should not fall"),

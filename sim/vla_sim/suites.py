@@ -16,6 +16,7 @@
 |                   | perturbed (`_AXIS`: one)|                                                      |
 | `long_horizon`    | six of 3 to 5 steps     | the same                                             |
 | `memory`          | three with what is hid  | the same                                             |
+| `emergence`       | go to, put on a tile    | the same, the scene camera opposite the arm          |
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ from vla_sim.tasks import GROUPS as TABLETOP_GROUPS
 from vla_sim.tasks import SETS as TABLETOP_SETS
 from vla_sim.tasks import SUITES as TABLETOP_SUITES
 from vla_sim.tasks import TASKS as TABLETOP_TASKS
-from vla_sim.tasks import all_instructions, grammar, match
+from vla_sim.tasks import all_instructions, emergence, grammar, match
 from vla_sim.tasks.grammar.sentences import read
 from vla_sim.tasks.long_horizon import LONG_HORIZON_TASKS
 from vla_sim.tasks.memory import CHANCE, MEMORY_TASKS
 from vla_sim.tasks.task import BASE, Task
 from vla_sim.worlds.benches import BENCHES, PANDA, Bench
 from vla_sim.worlds.engines import USUAL, Engines, engines_of, with_engines
-from vla_sim.worlds.scene import COVERS_CAST, TABLETOP_CAST, Cast
+from vla_sim.worlds.scene import COVERS_CAST, TABLETOP_CAST, TILES_CAST, Cast
 
 _METAWORLD_TASKS = {
     sentence: task for task, wordings in WORDINGS.items() for sentence in (*wordings.training, *wordings.held_out)
@@ -103,6 +104,8 @@ class Suite:
     """The task whose scenes a task has, seed by seed."""
     alone: Callable[[str], str | None] = lambda task: None
     """The task with the same scenes and nothing in them but what its instruction names; None if there is none."""
+    collected: tuple[str, ...] | None = None
+    """The tasks that there may be demonstrations of; all if None."""
     expertless: frozenset[str] = frozenset()
     """The tasks in which `policy=scripted` cannot act."""
     conventions: Conventions = _NONE
@@ -168,7 +171,10 @@ def _arm_at_the_table(name: str) -> str | None:
 def _cast(name: str) -> Cast:
     """The things that a suite at our table shows some of, whichever arm it is given to."""
     base = name if name in _AT_THE_TABLE else name.rpartition("_")[0]
-    own = {name: chosen.cast for name, chosen in grammar.SUITES.items()} | {"memory": COVERS_CAST}
+    own = {name: chosen.cast for name, chosen in grammar.SUITES.items()} | {
+        "memory": COVERS_CAST,
+        "emergence": TILES_CAST,
+    }
     return own.get(base, TABLETOP_CAST)
 
 
@@ -312,7 +318,24 @@ _MEMORY = dataclasses.replace(
     summarise=lambda results: {"chance": {task: CHANCE[task] for task in dict.fromkeys(r.spec.task for r in results)}},
 )
 
-_AT_THE_TABLE = {made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION, _LONG_HORIZON, _MEMORY)}
+_EMERGENCE = Suite(
+    "emergence",
+    tuple(emergence.EMERGENCE_TASKS),
+    tuple(emergence.EMERGENCE_TASKS),
+    PANDA.embodiment,
+    functools.partial(TabletopEnvironment, cast=TILES_CAST),
+    summarise=lambda results: {
+        "groups": group_scores(results, emergence.GROUPS),
+        "chance": {task: emergence.CHANCE[task] for task in dict.fromkeys(r.spec.task for r in results)},
+    },
+    sentences=emergence.training_sentences,
+    collected=emergence.SEEN_TASKS,
+    conventions=_TABLETOP_CONVENTIONS,
+)
+
+_AT_THE_TABLE = {
+    made.name: made for made in (*_TABLETOP, *_GRAMMAR, *_PERTURBATION, _LONG_HORIZON, _MEMORY, _EMERGENCE)
+}
 _OTHER_ARMS = [_at_bench(made, bench) for made in _TABLETOP for bench in BENCHES.values() if bench is not PANDA]
 
 SUITES = (

@@ -12,7 +12,7 @@ from vla.embodiment import Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import ActionChunk, Observation, Policy
 from vla.testing import FakePolicy, check_policy, make_observation
-from vla_policies.ablations import FrozenPolicy, ShuffledPolicy
+from vla_policies.ablations import SEEN_S, FrozenPolicy, RemovedImagePolicy, ShuffledPolicy
 from vla_policies.loading import checkpoint_hash, is_checkpoint, load_policy
 from vla_sim.embodiments import TABLETOP_PANDA
 
@@ -51,7 +51,7 @@ def observations(policy: Policy, count: int) -> list[Observation]:
     return [make_observation(policy.embodiment, seed) for seed in range(count)]
 
 
-@pytest.mark.parametrize("wrap", [FrozenPolicy, lambda policy: ShuffledPolicy(policy, WORDS)])
+@pytest.mark.parametrize("wrap", [FrozenPolicy, RemovedImagePolicy, lambda policy: ShuffledPolicy(policy, WORDS)])
 def test_they_keep_the_contract_of_policies(wrap: type) -> None:
     check_policy(lambda: wrap(FakePolicy()))
 
@@ -67,6 +67,22 @@ def test_a_frozen_policy_sees_the_first_moment_of_its_own_episode() -> None:
     policy.reset([3], [1])
     policy.predict([c], [1])
     assert listener.seen[-1].images == c.images
+
+
+def test_images_are_removed_from_some_time_after_the_first_of_an_episode_on() -> None:
+    listener = Listener()
+    policy, (seen,) = RemovedImagePolicy(listener), observations(listener, 1)
+    policy.reset([1, 2], [0, 1])
+    for begin_s, slot in ((5.0, 0), (0.0, 1)):
+        for later_s in (0.0, SEEN_S - 0.05, SEEN_S + 0.05, 3.0):
+            policy.predict([dataclasses.replace(seen, time_s=begin_s + later_s)], [slot])
+    is_black = [not any(image.any() for image in told.images.values()) for told in listener.seen]
+    assert is_black == [False, False, True, True] * 2
+    np.testing.assert_array_equal(listener.seen[2].proprioception, seen.proprioception)
+    policy.reset([3], [0])
+    policy.predict([dataclasses.replace(seen, time_s=9.0)], [0])
+    assert listener.seen[-1].images == seen.images
+    assert isinstance(load_policy("removed:zero", TABLETOP_PANDA), RemovedImagePolicy)
 
 
 def test_a_shuffled_policy_is_told_another_sentence_for_the_whole_episode() -> None:

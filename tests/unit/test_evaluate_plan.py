@@ -79,6 +79,7 @@ def test_each_control_differs_from_the_main_run_in_one_thing() -> None:
         ("zero", "zero", (plain,)),
         ("blind", "blind:runs/a", (plain,)),
         ("frozen_image", "frozen:runs/a", (plain,)),
+        ("removed_image", "removed:runs/a", (plain,)),
         ("wrong_instruction", "runs/a", (dataclasses.replace(plain, instruction_kind=InstructionKind.WRONG),)),
         ("shuffled_instruction", "shuffled:runs/a", (plain,)),
         ("held_out", "runs/a", (dataclasses.replace(plain, templates=TemplateSet.HELD_OUT),)),

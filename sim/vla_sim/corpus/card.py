@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vla_sim.corpus import concepts
-from vla_sim.corpus.kinds import KINDS
+from vla_sim.corpus.kinds import ALL_KINDS, KINDS
 from vla_sim.corpus.procedural import ProceduralCorpus
 from vla_sim.demonstrations import LICENCE
 from vla_sim.worlds.rendering import RENDER_SETTINGS
@@ -55,9 +55,9 @@ def _kinds(corpus: ProceduralCorpus) -> list[str]:
     lines = ["## Kinds", "", "| kind | samples | questions |", "|---|---:|---|"]
     for place, kind in enumerate(corpus.kinds):
         samples = len(range(place, len(corpus), number))
-        lines.append(f"| {kind} | {samples} | {', '.join(w.name for w in KINDS[kind].wordings)} |")
+        lines.append(f"| {kind} | {samples} | {', '.join(w.name for w in ALL_KINDS[kind].wordings)} |")
     lines += ["", "## Templates", "", "| question | training | held out | for instance |", "|---|---:|---:|---|"]
-    wordings = {wording.name: wording for kind in corpus.kinds for wording in KINDS[kind].wordings}
+    wordings = {wording.name: wording for kind in corpus.kinds for wording in ALL_KINDS[kind].wordings}
     for name, wording in wordings.items():
         lines.append(f"| {name} | {len(wording.training)} | {len(wording.held_out)} | {wording.training[0]} |")
     return [*lines, ""]

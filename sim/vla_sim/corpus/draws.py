@@ -53,7 +53,10 @@ class Draw:
         self._number = number
         self._rest = number
         self._cycles = 0
-        self._templates = templates
+        self.templates = templates
+        """Which wordings of the questions."""
+        self.key = key_of(kind, album.seed, number)
+        """Numbers that no other sample has."""
         self.generator = np.random.default_rng([self._kind, album.seed, number])
         self.scene = f"{kind}:{album.seed}:{number}"
 
@@ -71,7 +74,7 @@ class Draw:
 
     def ask(self, wording: Wording, **slots: str) -> str:
         """One of a question's wordings."""
-        return wording.ask(self._templates, self.generator, **slots)
+        return wording.ask(self.templates, self.generator, **slots)
 
     def pictures(self, num_chapters: int = NUM_CHAPTERS_TRIED) -> Iterator[TabletopPicture]:
         """Tabletop pictures to look for an answer in: this sample's own, then those of its chapter, then of others."""
@@ -83,6 +86,11 @@ class Draw:
             near = window + self.generator.permutation(WINDOW)
             for place in (*near, *self.generator.permutation(CHAPTER)):
                 yield self._album[begin + int(place)]
+
+
+def key_of(kind: str, seed: int, number: int) -> tuple[int, int, int]:
+    """Numbers that no other sample has."""
+    return zlib.crc32(kind.encode()), seed, number
 
 
 def facts_of(wording: Wording, slots: Mapping[str, Any], pictures: Sequence[TabletopPicture]) -> dict[str, object]:

@@ -53,7 +53,7 @@ class GenerateConfig:
     """
 
     kind: list[str] = dataclasses.field(default_factory=list)
-    """Which kinds of questions, in turn; all if empty."""
+    """Which kinds of questions, in turn; all but those about tiles if empty."""
     count: int = 3000
     """How many samples."""
     seed: int = 0

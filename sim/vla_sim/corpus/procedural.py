@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from vla.errors import ConfigError, unknown
 from vla.interfaces import TemplateSet
 from vla_datasets.web.samples import WebSample
-from vla_sim.corpus.draws import Draw
-from vla_sim.corpus.kinds import KINDS
+from vla_sim.corpus.draws import Draw, key_of
+from vla_sim.corpus.kinds import ALL_KINDS, KINDS
 from vla_sim.corpus.tabletop_pictures import Album
 from vla_sim.demonstrations import LICENCE
 
@@ -28,14 +28,14 @@ class ProceduralCorpus:
         """Draw nothing yet.
 
         Args:
-            kinds: names of `KINDS`, each once; all of them if empty.
+            kinds: names of `ALL_KINDS`, each once; those of `KINDS` if empty.
 
         Raises:
             ConfigError: if there is no such kind, it comes twice, or a number is negative.
         """
         for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind", kind, KINDS)
+            if kind not in ALL_KINDS:
+                raise unknown("kind", kind, ALL_KINDS)
         if len(set(kinds)) < len(kinds):
             raise ConfigError(f"kind=[{','.join(kinds)}] names a kind twice: name each once")
         if count < 1 or seed < 0:
@@ -68,7 +68,7 @@ def sample(album: Album, kind: str, number: int, templates: TemplateSet = Templa
     Raises:
         RuntimeError: if no picture that was tried gives the wanted answer.
     """
-    draft = KINDS[kind].make(Draw(album, kind, number, templates))
+    draft = ALL_KINDS[kind].make(Draw(album, kind, number, templates))
     if draft is None:
         raise RuntimeError(f"found no picture for {kind} {number} of seed {album.seed}")
     return WebSample(
@@ -81,3 +81,9 @@ def sample(album: Album, kind: str, number: int, templates: TemplateSet = Templa
         scene=draft.scene,
         facts=draft.facts,
     )
+
+
+def sample_key(told: WebSample) -> tuple[int, int, int]:
+    """The numbers that only this sample has, from where it says that it came from: `Draw.key`."""
+    _, seed, _, kind, number = told.source.split(":")
+    return key_of(kind, int(seed), int(number))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int32, UInt8
 
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.rendering import shared_renderer
-from vla_sim.worlds.scene import Scene
+from vla_sim.worlds.scene import TABLETOP_CAST, Cast, Scene
 from vla_sim.worlds.tabletop import SCENE_CAMERA_FOVY_RAD, SCENE_CAMERA_POSITION, SCENE_CAMERA_TARGET
 
 CAMERA = "scene"
@@ -52,9 +52,9 @@ class Look:
 class StudioWorld(MujocoWorld):
     """A tabletop with a free camera."""
 
-    def __init__(self) -> None:
-        """Make a world with an empty table."""
-        super().__init__()
+    def __init__(self, cast: Cast = TABLETOP_CAST) -> None:
+        """Make a world with an empty table; scenes may hold the things of a cast."""
+        super().__init__(cast=cast)
         self._camera_id = self._camera(CAMERA)
         self._table = self._model.geom("table").id
         self.look_of = Look(64, 80, 0.0, 0.0, 1.0, (0.74, 0.72, 0.69))

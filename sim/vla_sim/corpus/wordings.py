@@ -29,6 +29,8 @@ _SLOTS = {
     "side": "left of|right of|in front of|behind",
     "instruction": "[a-z ]+",
     "referent": "[a-z ]+",
+    "tile": r"the(?: (?!block\b|brick\b)[a-z]+)+",
+    "block": "the [a-z]+ (?:block|brick)",
 }
 """What a slot of this name holds; one word if it is not here."""
 

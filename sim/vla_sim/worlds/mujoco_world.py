@@ -40,6 +40,7 @@ from vla_sim.worlds.scene import (
     Thing,
 )
 from vla_sim.worlds.tabletop import tabletop_model
+from vla_sim.worlds.tile_drawings import drawing_material
 from vla_sim.worlds.variations import NO_VARIATION, Variation
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -48,6 +49,8 @@ _LATCH_N = 4.0
 """More than a button's spring has, all the way down."""
 _CUPS_FROM_M = 0.05
 """The height that cups come down from: below the fingers of an arm that rests."""
+_STANDING = (Kind.PAD, Kind.BOWL, Kind.PLATE, Kind.TILE)
+"""What has no joint."""
 _TOP_OFFSET = {Kind.DRAWER: HANDLE_OFFSET_M, Kind.CUP: np.array([0.0, 0.0, CUP_GRASP_M])}
 """From a moving body's origin to the point that tasks speak of, at their table."""
 
@@ -348,7 +351,7 @@ class _Slot:
         moving = {Kind.BUTTON: f"{name}_cap", Kind.DRAWER: f"{name}_drawer"}.get(kind, name)
         self.body = model.body(moving).id
         self.geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] in (self.root, self.body)]
-        joint = -1 if kind in (Kind.PAD, Kind.BOWL, Kind.PLATE) else model.joint(name).id
+        joint = -1 if kind in _STANDING else model.joint(name).id
         self.qpos = int(model.jnt_qposadr[joint]) if joint >= 0 else -1
         self.dof = int(model.jnt_dofadr[joint]) if joint >= 0 else -1
         self.geom = self.geoms[-1]
@@ -359,6 +362,9 @@ class _Slot:
         self.put(model, data, np.array([thing.x, thing.y, thing.z]), thing.yaw)
         if thing.kind is Kind.BUTTON:
             model.geom_rgba[self.geom] = (*PALETTE[thing.colour], 1.0)
+        elif thing.kind is Kind.TILE:
+            model.geom_rgba[self.geoms[0]] = (*PALETTE[thing.colour], 1.0)
+            model.geom_matid[self.geoms[1]] = drawing_material(model, thing.drawing)
         elif thing.kind not in (Kind.DRAWER, Kind.CUP):
             model.geom_rgba[self.geoms] = (*PALETTE[thing.colour], 1.0)
 

@@ -36,6 +36,8 @@ class Kind(enum.Enum):
     PLATE = "plate"
     CUP = "cup"
     """A square box upside down, which hides what is below it."""
+    TILE = "tile"
+    """A card with a drawing on it in a coloured frame, seen and not felt."""
 
 
 CARRIED = frozenset({Kind.BLOCK, Kind.CYLINDER, Kind.PRISM, Kind.BALL})
@@ -91,6 +93,8 @@ SHAPES_CAST = Cast(
 """With more shapes, and without button and drawer."""
 COVERS_CAST = Cast("covers", (*CAPACITY.items(), (Kind.CUP, 3)))
 """With cups to hide things."""
+TILES_CAST = Cast("tiles", ((Kind.BLOCK, 4), (Kind.TILE, 4)))
+"""Blocks, and tiles with drawings."""
 
 WORKSPACE_LOW = np.array([0.31, -0.28, 0.012, -1.2])
 WORKSPACE_HIGH = np.array([0.70, 0.28, 0.30, 1.2])
@@ -119,6 +123,10 @@ CUP_GRASP_M = 0.03
 SEEN_STEPS, CLOSING_STEPS, SHOWN_STEPS = 6, 5, 20
 """Where a scene is shown first: control steps in which everything is seen; in which cups come down and a drawer shuts;
 and after which the arm may act. What is left between lets chunks run out that were begun in sight of it."""
+TILE_SIZE_M = 0.125
+"""Outer edge of a tile's frame."""
+CARD_SIZE_M = 0.102
+"""Edge of the white card in it, which bears the drawing."""
 HANDLE_OFFSET_M = np.array([0.082, 0.0, 0.056])
 """From the cabinet's origin to the middle of the closed drawer's handle."""
 
@@ -137,6 +145,8 @@ class Thing:
     """Height of what it stands on: m."""
     is_inside: bool = False
     """Whether it lies in the drawer, and moves with it while that shuts; its place is that in the shut drawer."""
+    drawing: str = ""
+    """What is drawn on a tile: one of `vla_sim.worlds.tile_drawings.DRAWINGS`; other things bear none."""
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from vla_sim.worlds.scene import (
     BUTTON_RADIUS_M,
     BUTTON_TOP_M,
     BUTTON_TRAVEL_M,
+    CARD_SIZE_M,
     CUP_HEIGHT_M,
     CUP_SIZE_M,
     DRAWER_TRAVEL_M,
@@ -29,9 +30,11 @@ from vla_sim.worlds.scene import (
     PAD_SIZE_M,
     PLATE_RADIUS_M,
     TABLETOP_CAST,
+    TILE_SIZE_M,
     Cast,
     Kind,
 )
+from vla_sim.worlds.tile_drawings import add_drawings
 from vla_sim.worlds.variations import PATTERNS
 
 PHYSICS_DT_S = 0.005
@@ -40,6 +43,7 @@ TABLE_RGBA = (0.74, 0.72, 0.69, 1.0)
 WOOD_RGBA = (0.62, 0.42, 0.24, 1.0)
 LIGHT_WOOD_RGBA = (0.80, 0.60, 0.38, 1.0)
 CUP_RGBA = (0.55, 0.60, 0.62, 1.0)
+CARD_RGBA = (0.97, 0.97, 0.97, 1.0)
 METAL_RGBA = (0.25, 0.26, 0.29, 1.0)
 
 BLOCK_FRICTION = (0.4, 0.005, 0.0001)
@@ -69,6 +73,8 @@ def tabletop_model(*, arm: str = "panda", cast: Cast = TABLETOP_CAST) -> mujoco.
     arm_bodies = {body.name for body in spec.bodies}
     _settings(spec)
     _patterns(spec)
+    if cast.number(Kind.TILE):
+        add_drawings(spec)
     _surroundings(spec)
     for kind, add in _MAKERS.items():
         for index in range(cast.number(kind)):
@@ -301,6 +307,25 @@ def _plate(spec: mujoco.MjSpec, name: str) -> None:
     body.add_geom(name=name, type=_CYLINDER, size=size, pos=[0, 0, 0.001], contype=0, conaffinity=0)
 
 
+# --------------------------------------------------------------------------- of the cast `tiles`
+
+
+def _tile(spec: mujoco.MjSpec, name: str) -> None:
+    """A coloured frame that is seen and not felt, and in it a white card; the scene says what is drawn on that."""
+    body = spec.worldbody.add_body(name=name)
+    frame, card = TILE_SIZE_M / 2, CARD_SIZE_M / 2
+    body.add_geom(name=name, type=_BOX, size=[frame, frame, 0.001], pos=[0, 0, 0.001], contype=0, conaffinity=0)
+    body.add_geom(
+        name=f"{name}_card",
+        type=_BOX,
+        size=[card, card, 0.001],
+        pos=[0, 0, 0.0018],
+        rgba=CARD_RGBA,
+        contype=0,
+        conaffinity=0,
+    )
+
+
 _MAKERS: dict[Kind, Callable[[mujoco.MjSpec, str], None]] = {
     Kind.BLOCK: _block,
     Kind.PAD: _pad,
@@ -312,5 +337,6 @@ _MAKERS: dict[Kind, Callable[[mujoco.MjSpec, str], None]] = {
     Kind.BALL: _ball,
     Kind.PLATE: _plate,
     Kind.CUP: _cup,
+    Kind.TILE: _tile,
 }
 """In the order in which bodies come in a model."""

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from vla_datasets.web.samples import WebSample
-from vla_sim.corpus.checks import drawn_answers, tabletop_answers, text_answers
+from vla_sim.corpus.checks import drawn_answers, tabletop_answers, text_answers, tile_answers
 from vla_sim.corpus.checks.evidence import Evidence, gather
 from vla_sim.corpus.checks.pieces import pieces
-from vla_sim.corpus.kinds import KINDS
+from vla_sim.corpus.kinds import ALL_KINDS, TILE_KINDS
+from vla_sim.corpus.procedural import sample_key
 from vla_sim.corpus.studio_world import StudioWorld
 from vla_sim.corpus.tabletop_pictures import Album, TabletopPicture
+from vla_sim.corpus.tile_pictures import tile_world
 from vla_sim.corpus.wordings import Wording
 from vla_sim.demonstrations import LICENCE
 
@@ -90,7 +92,9 @@ class Checker:
         """What is wrong with a sample; empty if nothing is."""
         if sample.licence != LICENCE:
             return f"licence '{sample.licence}'"
-        readings = [(w, slots) for w in KINDS[sample.kind].wordings if (slots := w.read(sample.question)) is not None]
+        readings = [
+            (w, slots) for w in ALL_KINDS[sample.kind].wordings if (slots := w.read(sample.question)) is not None
+        ]
         if len(readings) != 1:
             return f"'{sample.question}' can be read in {len(readings)} ways"
         wording, slots = readings[0]
@@ -101,6 +105,10 @@ class Checker:
     def _is_right(self, sample: WebSample, wording: Wording, slots: dict[str, str]) -> bool:
         if wording.name in _TEXT:
             return not sample.images and _TEXT[wording.name](slots, sample.answer)
+        if sample.kind in TILE_KINDS:
+            number: Any = sample.facts["picture"]
+            key = (*sample_key(sample), int(number))
+            return tile_answers.is_right(tile_world(), sample, key, wording.name, slots)
         if wording.name in _DRAWN:
             return _DRAWN[wording.name](pieces(sample.images[0]), slots, sample.answer)
         if wording.name == "changed":

@@ -20,6 +20,7 @@ from vla_sim.corpus.kinds import (
     robot,
     symbols,
     synonyms,
+    tiles,
     vqa,
 )
 from vla_sim.corpus.wordings import Wording
@@ -50,4 +51,11 @@ KINDS: dict[str, SampleKind] = {
     "robot": SampleKind(robot.make, robot.WORDINGS),
     "language": SampleKind(language.make, language.WORDINGS),
 }
-WORDINGS: dict[str, Wording] = {w.name: w for kind in KINDS.values() for w in kind.wordings}
+TILE_KINDS: dict[str, SampleKind] = {
+    "tile_point": SampleKind(tiles.make_point, tiles.POINT_WORDINGS),
+    "tile_task": SampleKind(tiles.make_task, tiles.TASK_WORDINGS),
+    "tile_read": SampleKind(tiles.make_read, tiles.READ_WORDINGS),
+}
+"""Of `suite=emergence`: drawn only if they are named."""
+ALL_KINDS = KINDS | TILE_KINDS
+WORDINGS: dict[str, Wording] = {w.name: w for kind in ALL_KINDS.values() for w in kind.wordings}
