@@ -3,9 +3,10 @@
     openpi's client ──► plain server      decodes as openpi's does, and sends the same answer
     openpi's client ──► `vla serve`       strict decoding, sessions, deadlines, the policy in a thread
     RemotePolicy    ──► `vla serve`       and the answers checked
+    LeRobot's client ─► LeRobot's server  gRPC and pickle, where LeRobot's extra `async` is installed
 
 Each server has a process of its own, and its policy computes nothing. Without `openpi_client` installed, the same few
-lines of it stand here. The three take turns, a hundred round trips at a time.
+lines of it stand here. They take turns, a hundred round trips at a time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import importlib
 import importlib.util
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -47,6 +51,7 @@ MESSAGE = {f"observation/images/{name}": image for name, image in SEEN.images.it
 }
 TURNS, TRIPS = 10, 100
 KILLS = 20
+LEROBOT = "LeRobot's client, LeRobot's server"
 FUZZED = 100_000
 BURST = 100
 
@@ -77,6 +82,8 @@ def _round_trips() -> dict[str, dict[str, float]]:
             "openpi client, vla serve": stack.enter_context(_openpi(ours)),
             "RemotePolicy, vla serve": lambda: remote.predict([SEEN]),
         }
+        if _has_lerobot():
+            trips[LEROBOT] = stack.enter_context(_lerobot())
         taken: dict[str, list[float]] = {name: [] for name in trips}
         for _ in range(TURNS + 1):
             for name, trip in trips.items():
@@ -107,6 +114,28 @@ def _openpi(url: str) -> Iterator[Callable[[], object]]:
     with connect(url, compression=None, max_size=None, proxy=None) as connection:
         connection.recv()
         yield lambda: _plain_trip(connection)
+
+
+@contextlib.contextmanager
+def _lerobot() -> Iterator[Callable[[], object]]:
+    """One round trip of LeRobot's own client with its own server."""
+    transport = importlib.import_module("benchmarks.evaluators.lerobot_transport")
+    seen: dict[str, Any] = dict(SEEN.images) | {"state": SEEN.proprioception, "task": SEEN.instruction}
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path.cwd()
+        os.chdir(folder)  # LeRobot makes a folder for its logs where it is
+        try:
+            with (
+                _process(functools.partial(transport.serve, folder=Path(folder))) as (address, _),
+                transport.round_trip(address, seen) as trip,
+            ):
+                yield trip
+        finally:
+            os.chdir(here)
+
+
+def _has_lerobot() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("lerobot", "grpc"))
 
 
 def _plain_trip(connection: ClientConnection) -> object:
