@@ -1,4 +1,4 @@
-"""A round trip of LeRobot's own asynchronous inference: its server and its client, around a policy that computes nothing.
+"""A round trip of LeRobot's asynchronous inference: its server and client around a policy that computes nothing.
 
     RobotClient.send_observation ──► gRPC ──► PolicyServer: queue
     RobotClient.receive_actions  ◄── gRPC ◄── PolicyServer: actions, at once
