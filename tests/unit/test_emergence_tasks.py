@@ -206,3 +206,20 @@ def test_each_drawing_looks_different(environment: TabletopEnvironment) -> None:
         pictures.append(environment.world.render("scene", 64, 80).astype(int))
     gaps = [np.abs(a - b).max(-1) > 60 for i, a in enumerate(pictures) for b in pictures[:i]]
     assert min(int(gap.sum()) for gap in gaps) >= 12
+
+
+def test_bullet_moves_tiles_and_does_not_draw_them() -> None:
+    pytest.importorskip("pybullet")
+    moved = suite("emergence@bullet").make_environment()
+    assert isinstance(moved, TabletopEnvironment)
+    assert play(moved, EpisodeSpec("put_on_digit", 5)) == (False, True)
+    with pytest.raises(ConfigError, match="Bullet's pictures have no textures, and tiles bear drawings"):
+        suite("emergence@mujoco/bullet").make_environment()
+
+
+def test_words_that_only_test_occur_in_training_words() -> None:
+    def words(templates: TemplateSet) -> set[str]:
+        told = (begin(EpisodeSpec(name, seed, templates)).instruction for name in NAMES for seed in range(60))
+        return {word for sentence in told for word in sentence.split()}
+
+    assert not words(TemplateSet.HELD_OUT) - words(TemplateSet.TRAINING)

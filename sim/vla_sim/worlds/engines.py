@@ -13,13 +13,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from vla.errors import unknown
+from vla.errors import ConfigError, unknown
 from vla_sim.worlds.bullet_library import pybullet
 from vla_sim.worlds.bullet_physics import BulletPhysics
 from vla_sim.worlds.bullet_pictures import BulletPictures
 from vla_sim.worlds.mujoco_world import MujocoWorld
 from vla_sim.worlds.physics import MujocoPhysics
-from vla_sim.worlds.scene import TABLETOP_CAST, Cast
+from vla_sim.worlds.scene import TABLETOP_CAST, Cast, Kind
 from vla_sim.worlds.world import World
 
 _AT, _AND = "@", "/"
@@ -62,9 +62,11 @@ def make_world(arm: str = "panda", engines: Engines = USUAL, cast: Cast = TABLET
     """The tabletop of an arm and a cast of things, moved and drawn by these engines.
 
     Raises:
-        ConfigError: if there is no such arm, or an engine is not installed.
+        ConfigError: if there is no such arm, or an engine is not installed, or cannot draw the things.
     """
     engines.require()
+    if engines.pictures is Engine.BULLET and cast.number(Kind.TILE):
+        raise ConfigError("Bullet's pictures have no textures, and tiles bear drawings: leave pictures at mujoco")
     make_physics = BulletPhysics if engines.physics is Engine.BULLET else MujocoPhysics
     draw = BulletPictures() if engines.pictures is Engine.BULLET else None
     return MujocoWorld(arm=arm, make_physics=make_physics, cast=cast, draw=draw)
