@@ -20,7 +20,7 @@ CODE_FROM_FILES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marsha
 """Modules that run what a file says."""
 
 
-PLUG_INS = ("policies/lerobot_plugin/lerobot_policy_vla",)
+PLUG_INS = ("policies/lerobot_plugin/lerobot_policy_vla", "robot_io/lerobot_robot_plugin/lerobot_robot_vla")
 """Distributions of their own, not in the wheel."""
 
 

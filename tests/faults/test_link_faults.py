@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ class Lab:
 
 @pytest.mark.parametrize("fault", ["frozen", "silent", "nan"])
 def test_f28_a_library_that_says_nothing_new_is_stale_at_once_and_holds_in_50_ms(fault: str) -> None:
-    lab = Lab(LinkFaults(**{fault: Window(1.0)}), run=False)
+    what: dict[str, Any] = {fault: Window(1.0)}
+    lab = Lab(LinkFaults(**what), run=False)
     guarded = lab.guarded()
     guarded.open()
     guarded.enable()
@@ -66,6 +68,7 @@ def test_f28_a_library_that_says_nothing_new_is_stale_at_once_and_holds_in_50_ms
     before = guarded.read()
     lab.clock.advance(0.03)
     assert not guarded.read().fresh or fault == "frozen"
+    state = before
     while guarded.is_running:
         lab.clock.advance(0.01)
         state = guarded.read()

@@ -19,11 +19,13 @@ def require_library(module: str, *, package: str, extra: str) -> ModuleType:
     Raises:
         ConfigError: naming the package and the line that installs it.
     """
+    top = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        importlib.import_module(top)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name != top:
             raise
         raise ConfigError(
             f"this arm needs the package '{package}', which is not installed: uv pip install 'vla-stack[{extra}]'"
         ) from error
+    return importlib.import_module(module)
