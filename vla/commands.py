@@ -37,6 +37,7 @@ COMMANDS = {
     "data import": Command("vla_datasets.exchange.import_command:main", "bring a dataset of others into a store"),
     "data export": Command("vla_datasets.exchange.export_command:main", "write a store as a LeRobot dataset"),
     "train": Command("vla_policies.train:main", "train a policy on recorded episodes"),
+    "vqa": Command("vla_policies.vqa_command:main", "ask a policy about pictures: exact answers by kind"),
     "tokens fit": Command("vla_policies.tokens_command:fit_main", "fit an action tokenizer to recorded episodes"),
     "tokens report": Command("vla_policies.tokens_command:report_main", "compare all action tokenizers on a store"),
     "data web generate": Command("vla_sim.corpus.generate:main", "draw image-text data with labels that are checked"),

@@ -50,6 +50,7 @@ from vla_policies.checkpoint import (
     state_normalizer,
 )
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell, with_voice
+from vla_policies.gate import Gate
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 from vla_policies.web_batches import WebBatch, WebBatches
@@ -98,6 +99,10 @@ class TrainConfig:
     web_share: float = 0.3
     """Of a step's samples, those from `web`: they come on top of `batch_size`. 1 trains on them alone; 0 lends their
     words to the tokenizer and nothing else."""
+    gate: list[str] = dataclasses.field(default_factory=list)
+    """Web samples to ask about before and after: OUT/gate.json tells what the run did to language and vision."""
+    gate_samples: int = 1000
+    """How many of each of `gate`, spread over it; 0 for all."""
     steps: int = 6000
     """Optimizer steps."""
     batch_size: int = 64
@@ -209,11 +214,16 @@ class _Run:
     def train(self) -> None:
         config = self._config
         log = _Log(self._out / LOG, self._trainer.step)
+        gate = Gate(self._out, config.gate, config.gate_samples) if config.gate else None
+        if gate is not None and self._trainer.step == 0:
+            gate.measure("before", self._checkpoint())
         for end in [*(step for step in config.dagger_steps if step > self._trainer.step), config.steps]:
             self._train_until(end, log)
             if end < config.steps:
                 self._use(self._data.frames(end))
                 save_checkpoint(self._out, self._checkpoint())
+        if gate is not None:
+            gate.measure("after", self._checkpoint())
 
     def _train_until(self, end: int, log: _Log) -> None:
         config, first, began = self._config, self._trainer.step, time.monotonic()

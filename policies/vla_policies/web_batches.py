@@ -7,8 +7,9 @@ stream (`vla_datasets.mixing.mixture`), so a run that stopped goes on with the n
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from vla.model.vla_model import END_ID
 from vla.tokens.text import TextTokenizer
 from vla_datasets.mixing.mixture import Mixture, SourceShare
 from vla_policies.batches import shifted
+from vla_policies.place_words import coarse
 from vla_policies.web_rows import NO_PICTURE, WebRows
 
 MAX_VALIDATION = 512
@@ -77,7 +79,7 @@ class WebBatches:
         """
         if weights and len(weights) != len(rows.sources):
             raise ConfigError(f"there are {len(rows.sources)} sources of web samples and {len(weights)} weights")
-        questions, answers = (_ids(tokenizer, texts) for texts in (rows.questions, rows.answers))
+        questions, answers = (_ids(tokenizer, texts) for texts in (rows.questions, map(coarse, rows.answers)))
         fits = np.array(
             [
                 0 < len(asked) <= text_tokens and len(told) < answer_tokens
@@ -86,6 +88,8 @@ class WebBatches:
         )
         self.too_long = Counter(kind for kind, fit in zip(rows.kinds, fits, strict=True) if not fit)
         """By kind: samples whose question or answer has more tokens than the model takes."""
+        self.fitting = np.flatnonzero(fits)
+        """All other rows."""
         self.sources = rows.sources
 
         def on_device(array: np.ndarray) -> Tensor:
@@ -171,10 +175,10 @@ def _content(rows: WebRows, mine: Int64[np.ndarray, " mine"]) -> str:
     return sha256("\n".join(f"{rows.questions[row]}\t{rows.answers[row]}" for row in mine).encode())
 
 
-def _ids(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[list[int]]:
+def _ids(tokenizer: TextTokenizer, texts: Iterable[str]) -> list[list[int]]:
     """Ids by text; equal texts are tokenised once."""
-    known = {text: tokenizer.encode(text) for text in set(texts)}
-    return [known[text] for text in texts]
+    encode = functools.cache(tokenizer.encode)
+    return [encode(text) for text in texts]
 
 
 def _padded(

@@ -24,7 +24,8 @@ from vla.errors import DataError
 from vla_datasets.mixing.text_lines import TextLines
 from vla_datasets.web.samples import WebCorpus, WebSample
 from vla_datasets.web.shards import ShardCorpus
-from vla_policies.place_words import coarse, role_points
+from vla_datasets.web.surveys import spread
+from vla_policies.place_words import role_points
 
 NO_PICTURE = -1
 
@@ -40,7 +41,6 @@ class WebRows:
     """Into `pictures`; `NO_PICTURE` for language alone."""
     questions: tuple[str, ...]
     answers: tuple[str, ...]
-    """With places in the words that a model says."""
     kinds: tuple[str, ...]
     scenes: tuple[str, ...]
     """Equal for samples that are to stay together."""
@@ -64,16 +64,15 @@ def open_web(path: str) -> WebCorpus:
     return TextLines(Path(path)) if path.endswith(".jsonl") else ShardCorpus(Path(path))
 
 
-def load_web(corpora: Sequence[WebCorpus], camera: CameraSpec, *, indices: Sequence[int] | None = None) -> WebRows:
-    """All samples, or those of these numbers of each corpus.
+def load_web(corpora: Sequence[WebCorpus], camera: CameraSpec, *, samples: int = 0) -> WebRows:
+    """All samples, or this many of each corpus, spread over it.
 
     Raises:
         DataError: naming the sample that cannot be read, or a corpus of which none is left.
     """
     rows = _Filling(camera)
     for number, corpus in enumerate(corpora):
-        chosen = range(len(corpus)) if indices is None else indices
-        for index in _with_bar(chosen, corpus.name):
+        for index in _with_bar(spread(corpus, samples), corpus.name):
             rows.add(corpus[index], number)
         if number not in rows.source:
             raise DataError(f"{corpus.name} has no sample with one picture or none")
@@ -109,7 +108,7 @@ class _Filling:
             pictures=np.stack(self._pictures) if self._pictures else empty,
             picture=np.array(self._picture, np.int64),
             questions=tuple(sample.question for sample in self._samples),
-            answers=tuple(coarse(sample.answer) for sample in self._samples),
+            answers=tuple(sample.answer for sample in self._samples),
             kinds=tuple(sample.kind for sample in self._samples),
             scenes=tuple(sample.scene or sample.source for sample in self._samples),
             points=np.stack(self._points),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vla_policies.train as train_module
+from vla.commands import main
 from vla.errors import ConfigError, DataError
 from vla.model.compact import CompactConfig
 from vla.testing import SMALL_EMBODIMENT, make_episode
@@ -179,3 +180,48 @@ def test_shares_and_weights_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(dataclasses.replace(config, **changes))  # pyright: ignore[reportArgumentType]
+
+
+# --------------------------------------------------------------------------- questions
+
+
+def test_questions_are_answered_and_told_by_kind(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optimizer = dataclasses.replace(config.optimizer, learning_rate=1e-2, warmup_steps=5, ema_decay=0.9)
+    learned = dataclasses.replace(
+        config, web_share=1.0, steps=60, batch_size=32, log_every=60, checkpoint_every=60, optimizer=optimizer
+    )
+    train(learned)
+    write_shards(make_web(60)[40:], tmp_path / "new")
+    out = tmp_path / "vqa.json"
+    asked = [f"data=[{tmp_path / 'new'},{tmp_path / 'places'}]", f"out={out}", "examples=1"]
+    assert main(["vqa", f"policy={config.out}", *asked]) == 0
+    told = json.loads(out.read_text())
+    assert told["kinds"]["vqa"]["exact"]["n"] == 20
+    assert told["kinds"]["vqa"]["exact"]["success"] > 0.8
+    assert told["kinds"]["vqa"]["blind"]["success"] < 0.6
+    assert told["kinds"]["point"]["looked"]["n"] == 40
+    assert 0 < told["kinds"]["point"]["distance"] <= 1
+    printed = capsys.readouterr().out
+    assert "blind" in printed
+    assert "what colour is it?  said:" in printed
+
+
+def test_a_run_tells_what_it_did_to_language_and_vision(config: TrainConfig, tmp_path: Path) -> None:
+    aligned = dataclasses.replace(config, web_share=1.0, steps=60, batch_size=32, out=str(tmp_path / "aligned"))
+    train(dataclasses.replace(aligned, optimizer=dataclasses.replace(config.optimizer, warmup_steps=5, ema_decay=0.9)))
+    robot_only = dataclasses.replace(config, init=aligned.out, web=[], web_weights=[], gate=[config.web[0]])
+    train(robot_only)
+    told = json.loads((Path(config.out) / "gate.json").read_text())
+    before, after = told["before"]["all"]["exact"], told["after"]["all"]["exact"]
+    assert (told["before"]["step"], told["after"]["step"]) == (0, 6)
+    assert before["n"] == after["n"] == 40
+    assert before["success"] > 0
+    assert told["kept"] == pytest.approx(after["success"] / before["success"])
+
+
+def test_a_policy_without_a_voice_is_not_asked(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    train(dataclasses.replace(config, web=[], web_weights=[], steps=1))
+    assert main(["vqa", f"policy={config.out}", f"data=[{config.web[0]}]"]) == 2
+    assert "does not answer in words" in capsys.readouterr().err
