@@ -157,10 +157,13 @@ def run_sequence(bench: Bench, seed: int, index: int, counts: Counts) -> np.ndar
     start = _start(rig, generator)
     governor.start(start)
     path, gripper_m, refused = [start], float(generator.uniform(0, limits.gripper_high_m)), ()
+    shares = generator.uniform(-1, 1, (COMMANDS, len(rig.spec.joints)))
+    answers: list[Setpoint] = []
+    lasts: list[np.ndarray] = []
+    counts.kinds.update(KINDS[kind] for kind in kinds)
     for tick, kind in enumerate(kinds):
         last = Setpoint(governor.motion.positions, gripper_m)
-        asked = _asked(KINDS[kind], last, rig, generator)
-        counts.kinds[KINDS[kind]] += 1
+        asked = _asked(KINDS[kind], last, rig, shares[tick], generator)
         try:
             verdict = envelope.judge(asked, last, now_s=tick * rig.period_s, refused_at_s=refused)
         except ActionError:
@@ -169,8 +172,8 @@ def run_sequence(bench: Bench, seed: int, index: int, counts: Counts) -> np.ndar
             continue
         refused = () if verdict.outcome is Outcome.FAULT else verdict.refused_at_s
         counts.outcomes[verdict.outcome.value] += 1
-        for what in _wrong_answers(verdict.setpoint, last, limits):
-            counts.fail(index, what)
+        answers.append(verdict.setpoint)
+        lasts.append(last.positions)
         gripper_m = verdict.setpoint.gripper_m
         if verdict.outcome in (Outcome.PASS, Outcome.CLAMP):
             path.append(governor.follow(verdict.setpoint.positions).motion.positions)
@@ -178,6 +181,8 @@ def run_sequence(bench: Bench, seed: int, index: int, counts: Counts) -> np.ndar
             path.append(governor.brake().positions)
     counts.sequences += 1
     counts.commands += COMMANDS
+    for what in wrong_answers(answers, lasts, limits):
+        counts.fail(index, what)
     for what in wrong_path(_until_rest(governor, path), rig.motion, rig.period_s):
         counts.fail(index, what)
     return np.array(path)
@@ -199,10 +204,10 @@ def _until_rest(governor: Governor, path: list[np.ndarray]) -> np.ndarray:
     return np.array([*path, governor.brake().positions])
 
 
-def _asked(kind: str, last: Setpoint, rig: Rig, generator: np.random.Generator) -> Setpoint:
+def _asked(kind: str, last: Setpoint, rig: Rig, share: np.ndarray, generator: np.random.Generator) -> Setpoint:
+    """A command of one kind; `share` is as many numbers between -1 and 1 as there are joints."""
     limits, joints = rig.limits, len(rig.spec.joints)
-    share = generator.uniform(-1, 1, joints)
-    gripper_m = float(generator.uniform(-0.02, 0.1))
+    gripper_m = 0.04 + 0.06 * float(share[0])
     positions = last.positions
     match kind:
         case "near":
@@ -259,16 +264,20 @@ def _of_wrong_type(last: Setpoint, generator: np.random.Generator) -> Setpoint:
 # --------------------------------------------------------------------------- what must hold
 
 
-def _wrong_answers(answer: Setpoint, last: Setpoint, limits: Limits) -> Iterator[str]:
-    positions = answer.positions
-    if not (np.isfinite(positions).all() and np.isfinite(answer.gripper_m)):
+def wrong_answers(answers: Sequence[Setpoint], lasts: Sequence[np.ndarray], limits: Limits) -> Iterator[str]:
+    """What the envelope's answers break, each beside the command before it."""
+    if not answers:
+        return
+    positions, last = np.array([answer.positions for answer in answers]), np.array(lasts)
+    gripper_m = np.array([answer.gripper_m for answer in answers])
+    if not (np.isfinite(positions).all() and np.isfinite(gripper_m).all()):
         yield "the envelope's answer is not finite"
-    if not (np.abs(positions - last.positions) <= limits.max_step * (1 + 1e-12)).all():
+    if not (np.abs(positions - last) <= limits.max_step * (1 + 1e-12)).all():
         yield "the envelope's answer is more than one step away"
-    low, high = np.minimum(limits.soft_low, last.positions), np.maximum(limits.soft_high, last.positions)
+    low, high = np.minimum(limits.soft_low, last), np.maximum(limits.soft_high, last)
     if not ((positions >= low) & (positions <= high)).all():
         yield "the envelope's answer lies beyond a soft limit"
-    if not limits.gripper_low_m <= answer.gripper_m <= limits.gripper_high_m:
+    if not ((gripper_m >= limits.gripper_low_m) & (gripper_m <= limits.gripper_high_m)).all():
         yield "the envelope's gripper lies beyond its range"
 
 
@@ -310,16 +319,12 @@ def fuzz(sequences: int, processes: int, *, seed: int = SEED, keep: Path | None 
     for counts, took_s in done.values():
         total.add(counts)
         seconds += took_s
-    # Forked children would share MuJoCo's and Ruckig's state.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting = [pool.submit(_timed_shard, seed, first, min(SHARD, sequences - first)) for first in firsts]
-        for future in track(concurrent.futures.as_completed(waiting), "fuzzing", total=len(waiting), transient=True):
-            first, counts, took_s = future.result()
-            total.add(counts)
-            seconds += took_s
-            if keep is not None:
-                _keep(keep, {"code": code, "seed": seed, "first": first, "seconds": took_s, **_as_json(counts)})
+    shards = [(seed, first, min(SHARD, sequences - first)) for first in firsts]
+    for first, counts, took_s in track(_ended(shards, processes), "fuzzing", total=len(shards), transient=True):
+        total.add(counts)
+        seconds += took_s
+        if keep is not None:
+            _keep(keep, {"code": code, "seed": seed, "first": first, "seconds": took_s, **_as_json(counts)})
     return {
         **_as_json(total),
         "commands_a_sequence": COMMANDS,
@@ -355,6 +360,18 @@ def code_hash() -> str:
     modules = (vla.clearance, vla_robot_io.envelope, vla_robot_io.governor, vla_robot_io.limits)
     files = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _ended(shards: Sequence[tuple[int, int, int]], processes: int) -> Iterator[tuple[int, Counts, float]]:
+    """Shards as they end."""
+    if processes == 1:
+        yield from (_timed_shard(*shard) for shard in shards)
+        return
+    # Forked children would share MuJoCo's and Ruckig's state.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting = [pool.submit(_timed_shard, *shard) for shard in shards]
+        yield from (future.result() for future in concurrent.futures.as_completed(waiting))
 
 
 def _timed_shard(seed: int, first: int, number: int) -> tuple[int, Counts, float]:

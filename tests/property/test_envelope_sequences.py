@@ -11,7 +11,18 @@ import pytest
 pytest.importorskip("ruckig")
 
 from benchmarks import envelope_fuzz
-from benchmarks.envelope_fuzz import BENCHES, KINDS, Counts, fuzz, rig_of, run_sequence, run_shard, wrong_path
+from benchmarks.envelope_fuzz import (
+    BENCHES,
+    KINDS,
+    Counts,
+    fuzz,
+    rig_of,
+    run_sequence,
+    run_shard,
+    wrong_answers,
+    wrong_path,
+)
+from vla_robot_io.envelope import Setpoint
 
 SEED = 7
 
@@ -48,6 +59,22 @@ def test_a_path_that_breaks_a_limit_is_found(limit: str) -> None:
     # Around a place inside every limit, so that only what is added breaks one.
     path = PATHS[limit] + rig.rest
     assert any(limit in what for what in wrong_path(path, rig.motion, rig.period_s))
+
+
+FAR, OPEN = Setpoint(np.full(7, 0.1), 0.04), Setpoint(np.zeros(7), 0.09)
+NOWHERE = Setpoint(np.full(7, np.nan), 0.04)
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [(FAR, "more than one step"), (OPEN, "beyond its range"), (NOWHERE, "not finite"), (FAR, "beyond a soft limit")],
+)
+def test_an_answer_that_breaks_a_limit_is_found(answer: Setpoint, what: str) -> None:
+    limits = rig_of(BENCHES[0]).limits
+    strict = dataclasses.replace(limits, soft_high=np.full(7, 0.05), soft_low=np.full(7, -0.05))
+    good = Setpoint(np.zeros(7), 0.04)
+    assert any(what in found for found in wrong_answers([good, answer], [np.zeros(7)] * 2, strict))
+    assert not list(wrong_answers([good, good], [np.zeros(7)] * 2, strict))
 
 
 def test_a_governor_of_other_limits_would_be_found() -> None:
