@@ -11,6 +11,9 @@ A check returns, or raises AssertionError with one sentence on what was promised
 from __future__ import annotations
 
 from vla.testing.action_tokenizers import check_action_tokenizer as check_action_tokenizer
+from vla.testing.applied import LoggedArm as LoggedArm
+from vla.testing.applied import check_applied as check_applied
+from vla.testing.applied import time_to_hold as time_to_hold
 from vla.testing.arms import check_arm as check_arm
 from vla.testing.cameras import check_camera as check_camera
 from vla.testing.corpora import check_corpus as check_corpus

@@ -9,6 +9,8 @@ Nothing is ever answered from memory: what is returned was measured after the qu
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import enum
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -29,12 +31,46 @@ from vla_robot_io.servos.registers import Register, ServoModel
 
 REPLY_S = 0.02
 """How long all replies to one question may take; six servos at 1 Mbit/s take 3 ms."""
+ECHO_S = 0.004
+"""So long after one answer a second one to the same question comes at the latest."""
 _ALERT = 0x80
 """A reply of Dynamixel with this bit says that `hardware_error` is to be read; it is no error of the question."""
 
 
+class Wrong(enum.Enum):
+    """What was wrong with an answer."""
+
+    SILENT = "silent"
+    """None came."""
+    BROKEN = "broken"
+    """Something came that is no whole packet, or one of another length."""
+    STRANGE = "strange"
+    """One came from a servo that was not asked, or twice."""
+    REFUSED = "refused"
+    """The servo would not do it."""
+
+
 class BusError(ArmError):
     """A question that was not answered whole, in time, by whom it was put to."""
+
+    def __init__(self, text: str, id: int, wrong: Wrong) -> None:
+        """Say it.
+
+        Args:
+            id: of the servo that was asked.
+        """
+        super().__init__(text)
+        self.id, self.wrong = id, wrong
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of the answers of one bus."""
+
+    answered: int = 0
+    broken: int = 0
+    silent: int = 0
+    strange: int = 0
 
 
 @runtime_checkable
@@ -97,6 +133,9 @@ class ServoBus:
         self._dialect = dialect
         self._reply_s = reply_s
         self._received = b""
+        self._skipped = 0
+        self.tally = Tally()
+        """Of every answer since this was made."""
         self.alerts: set[int] = set()
         """The servos whose last reply said that something is wrong with them."""
 
@@ -110,6 +149,11 @@ class ServoBus:
             self._ask(Packet(id, PING), [id])
             return True
         return False
+
+    def is_shared(self, id: int) -> bool:
+        """Whether more than one servo answers to this id, or their answers collide."""
+        self._ask(Packet(id, PING), [id])
+        return bool(self._received or self._wire.receive(time.monotonic() + ECHO_S))
 
     def scan(self, ids: Sequence[int] = range(1, 21)) -> list[int]:
         """Those of these ids that answer."""
@@ -179,19 +223,25 @@ class ServoBus:
         self._received = b""
         deadline_s = time.monotonic() + self._reply_s
         self._wire.send(self._dialect.request(packet))
-        return [self._reply(id, size, deadline_s) for id in ids]
+        return [self._reply(id, ids[index + 1 :], size, deadline_s) for index, id in enumerate(ids)]
 
-    def _reply(self, id: int, size: int | None, deadline_s: float) -> bytes:
+    def _reply(self, id: int, later: Sequence[int], size: int | None, deadline_s: float) -> bytes:
+        """Args: later: those whose replies are to come after this one."""
         reply = self._next(id, deadline_s)
         if reply.id != id:
-            raise BusError(f"servo {id} was asked, servo {reply.id} answered")
+            # Where the next one answers, this one has said nothing, or nothing that could be read.
+            wrong = Wrong.STRANGE if reply.id not in later else Wrong.BROKEN if self._skipped else Wrong.SILENT
+            raise self._error(f"servo {id} was asked, servo {reply.id} answered", id, wrong)
         if size is not None and len(reply.parameters) != size:
-            raise BusError(f"servo {id} answered {len(reply.parameters)} bytes where {size} were asked for")
+            text = f"servo {id} answered {len(reply.parameters)} bytes where {size} were asked for"
+            raise self._error(text, id, Wrong.BROKEN)
         self._heed(reply)
+        self.tally.answered += 1
         return reply.parameters
 
     def _next(self, id: int, deadline_s: float) -> Packet:
         """The next whole reply; noise before it is dropped."""
+        self._skipped = 0
         while True:
             found = self._dialect.parse_reply(self._received) if self._received else Found.NOTHING_YET
             if isinstance(found, tuple):
@@ -200,11 +250,19 @@ class ServoBus:
                 return packet
             if found is Found.GARBAGE:
                 self._received = self._received[1:]
+                self._skipped += 1
                 continue
             more = self._wire.receive(deadline_s)
             if not more:
-                raise BusError(f"servo {id} did not answer within {self._reply_s:g} s")
+                wrong = Wrong.BROKEN if self._skipped or self._received else Wrong.SILENT
+                raise self._error(f"servo {id} did not answer within {self._reply_s:g} s", id, wrong)
             self._received += more
+
+    def _error(self, text: str, id: int, wrong: Wrong) -> BusError:
+        """Count what went wrong."""
+        if wrong is not Wrong.REFUSED:
+            setattr(self.tally, wrong.value, getattr(self.tally, wrong.value) + 1)
+        return BusError(text, id, wrong)
 
     def _heed(self, reply: Packet) -> None:
         if self._dialect.name == "feetech":
@@ -212,4 +270,5 @@ class ServoBus:
             return
         (self.alerts.add if reply.code & _ALERT else self.alerts.discard)(reply.id)
         if reply.code & ~_ALERT:
-            raise BusError(f"servo {reply.id} refuses the instruction, error {reply.code & ~_ALERT}")
+            text = f"servo {reply.id} refuses the instruction, error {reply.code & ~_ALERT}"
+            raise self._error(text, reply.id, Wrong.REFUSED)

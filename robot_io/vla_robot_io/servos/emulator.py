@@ -18,6 +18,8 @@ import tty
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from vla.interfaces import Clock
 from vla_robot_io.fake_arm import Window
 from vla_robot_io.servos.packets import BROADCAST, PING, READ, SYNC_READ, SYNC_WRITE, WRITE, Dialect, Found, Packet
@@ -94,6 +96,20 @@ class ServoFaults:
     """Replies say that they come from another servo."""
     errors: Mapping[int, tuple[Window, int]] = dataclasses.field(default_factory=dict)
     """Servos that tell of an error: the bits of `hardware_error`."""
+    told: Mapping[tuple[int, str], tuple[Window, int]] = dataclasses.field(default_factory=dict)
+    """Registers that say something else: (servo, register) to when and what."""
+    lossy: tuple[Window, float] | None = None
+    """This part of all replies has a wrong checksum, the same ones each time."""
+    dropped: Sequence[int] = ()
+    """Replies that never come, by their number since the servos were made."""
+    twice: Mapping[int, Window] = dataclasses.field(default_factory=dict)
+    """Two servos have this id: everything is answered twice."""
+    unwritten: Window | None = None
+    """Goals for all servos are lost on the way; nobody answers those."""
+    limp: Mapping[int, Window] = dataclasses.field(default_factory=dict)
+    """Servos that take their torque away by themselves, at the beginning of the window."""
+    stubborn: Mapping[int, Window] = dataclasses.field(default_factory=dict)
+    """Servos that refuse every write."""
     stuck: Mapping[int, Window] = dataclasses.field(default_factory=dict)
     """Servos that do not move."""
     no_power: Window | None = None
@@ -128,6 +144,10 @@ class EmulatedServos:
         self._had_power = True
         self._received = b""
         self._held: dict[int, int] = {}
+        self._chance = np.random.default_rng(0)
+        self._replies = 0
+        self._limp: set[int] = set()
+        self._true: dict[tuple[int, str], int] = {}
         for id in ids:
             self.set(id, "model", model.number)
             self.set(id, "id", id)
@@ -176,28 +196,35 @@ class EmulatedServos:
                 return self._reply(packet.id, self._content(packet.id, address, size))
             case code if code == WRITE:
                 error = self._write(packet.id, *self._dialect.parse_write(block))
+                self._drive()
                 return self._reply(packet.id, b"", error)
             case code if code == SYNC_READ and packet.id == BROADCAST:
                 address, size, ids = self._dialect.parse_read(block)
                 return b"".join(self._reply(id, self._content(id, address, size)) for id in ids)
-            case code if code == SYNC_WRITE and packet.id == BROADCAST:
+            case code if code == SYNC_WRITE and packet.id == BROADCAST and not self._is(self._faults.unwritten):
                 address, size, rest = self._dialect.parse_read(block)
                 for begin in range(0, len(rest), size + 1):
                     self._write(rest[begin], address, rest[begin + 1 : begin + 1 + size])
+                self._drive()
         return b""
 
     def _reply(self, id: int, parameters: bytes, error: int = 0) -> bytes:
         if id not in self._memory or self._is(self._faults.silent.get(id)):
             return b""
         self._heard_s[id] = self._clock.now()
+        self._replies += 1
+        if self._replies - 1 in self._faults.dropped:
+            return b""
         bits = self.get(id, "hardware_error")
         code = bits if self._dialect.name == "feetech" else error | (_ALERT if bits else 0)
         sender = id % 250 + 1 if self._is(self._faults.other_id) else id
         whole = self._dialect.reply(Packet(sender, code, parameters))
-        if self._is(self._faults.corrupt):
+        lossy, share = self._faults.lossy or (None, 0.0)
+        if self._is(self._faults.corrupt) or (self._is(lossy) and self._chance.random() < share):
             whole = whole[:-1] + bytes([whole[-1] ^ 0x55])
         if self._is(self._faults.truncated):
             whole = whole[:-1]
+        whole *= 2 if self._is(self._faults.twice.get(id)) else 1
         return (b"\x00\xff\x13" if self._is(self._faults.noise) else b"") + whole
 
     def _identity(self, id: int) -> bytes:
@@ -215,12 +242,11 @@ class EmulatedServos:
         kept = [r for r in self._model.registers.values() if r.kept and r.address == address]
         watchdog = self._model.watchdog_unit_s is not None and self.get(id, "bus_watchdog") == _TRIPPED
         is_goal = address == self._register("goal_position").address
-        if (kept and torque) or (watchdog and is_goal):
+        if (kept and torque) or (watchdog and is_goal) or self._is(self._faults.stubborn.get(id)):
             return _ACCESS_ERROR
         self._memory[id][address : address + len(content)] = content
         if is_goal:
             self._held.pop(id, None)
-        self._drive()
         return 0
 
     # ------------------------------------------------------------------ time
@@ -235,10 +261,23 @@ class EmulatedServos:
             self._watch(id)
             window, bits = self._faults.errors.get(id, (None, 0))
             self.set(id, "hardware_error", bits if self._is(window) else 0)
+            if self._is(self._faults.limp.get(id)) and id not in self._limp:
+                self._limp.add(id)
+                self.set(id, "torque_enable", 0)
         self._drive()
         for id, (ticks, speed) in self._plant.measure().items():
             self.set(id, "present_position", ticks)
             self.set(id, "present_velocity", self._velocity(speed))
+        self._pretend()
+
+    def _pretend(self) -> None:
+        """Registers say what a fault has them say; of those that the servo keeps up to date, the old value returns."""
+        for (id, register), (window, value) in self._faults.told.items():
+            if self._is(window):
+                self._true.setdefault((id, register), self.get(id, register))
+                self.set(id, register, value)
+            elif (id, register) in self._true:
+                self.set(id, register, self._true.pop((id, register)))
 
     def _wake(self) -> None:
         """As after power came: what is not kept is as the maker made it."""

@@ -1,6 +1,7 @@
 """Registers of the servos that are known here: where they lie, how wide they are, how a number is written in them.
 
-Sources: Feetech, memory table of the STS3215; Robotis, e-Manual, control tables of the X series.
+Sources: Feetech, memory table of the STS3215; Robotis, e-Manual, control tables of the X series. The XL430 tells its load
+in thousandths where the others tell a current, whose full value here is the most that `current limit` may be set to.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ class ServoModel:
     registers: Mapping[str, Register]
     dialect: str
     """What they speak: `feetech` or `dynamixel`."""
+    full_load: int
+    """The greatest that the register `load_register` tells: all of a servo's strength."""
+    load_register: str = "present_load"
     watchdog_unit_s: float | None = None
     """Of the register `bus_watchdog`; None if it has none, and only another process can stop it."""
 
@@ -146,6 +150,7 @@ _X = {
     "profile_acceleration": Register(108, 4),
     "profile_velocity": Register(112, 4),
     "goal_position": Register(116, 4, Sign.COMPLEMENT),
+    "present_load": Register(126, 2, Sign.COMPLEMENT),
     "present_current": Register(126, 2, Sign.COMPLEMENT),
     "present_velocity": Register(128, 4, Sign.COMPLEMENT),
     "present_position": Register(132, 4, Sign.COMPLEMENT),
@@ -154,17 +159,18 @@ _X = {
 }
 
 
-def _x_model(name: str, number: int) -> ServoModel:
-    return ServoModel(name, number, 4096, 0.229 * math.tau / 60, 0.1, _X, "dynamixel", watchdog_unit_s=0.02)
+def _x_model(name: str, number: int, full_load: int, load_register: str = "present_current") -> ServoModel:
+    unit = 0.229 * math.tau / 60
+    return ServoModel(name, number, 4096, unit, 0.1, _X, "dynamixel", full_load, load_register, watchdog_unit_s=0.02)
 
 
 MODELS: dict[str, ServoModel] = {
-    "sts3215": ServoModel("sts3215", 777, 4096, math.tau / 4096, 0.1, _STS, "feetech"),
-    "xl330_m077": _x_model("xl330_m077", 1190),
-    "xl330_m288": _x_model("xl330_m288", 1200),
-    "xl430_w250": _x_model("xl430_w250", 1060),
-    "xm430_w350": _x_model("xm430_w350", 1020),
-    "xm540_w270": _x_model("xm540_w270", 1120),
+    "sts3215": ServoModel("sts3215", 777, 4096, math.tau / 4096, 0.1, _STS, "feetech", 1000),
+    "xl330_m077": _x_model("xl330_m077", 1190, 1750),
+    "xl330_m288": _x_model("xl330_m288", 1200, 1750),
+    "xl430_w250": _x_model("xl430_w250", 1060, 1000, "present_load"),
+    "xm430_w350": _x_model("xm430_w350", 1020, 1193),
+    "xm540_w270": _x_model("xm540_w270", 1120, 2047),
 }
 """By the name that a configuration calls them."""
 

@@ -7,15 +7,19 @@
     read        positions, velocities and errors of every servo, in one question
     hold        the last goals once more          close   the wire alone; torque stays as it is
 
-A reply that is late or broken is asked for once more; then the reading is stale, and says so. A servo that tells of an
-error (overload, heat, voltage) latches a fault. Where the servos have a watchdog (Dynamixel X), they stop by themselves
-when the host falls silent; Feetech's have none.
+A reply that is late or broken is asked for once more; then the reading is stale, and says so. A servo that is silent for
+half a second, a wire that breaks many answers, an error that a servo tells of and torque that is gone latch a fault;
+heat, a sagging supply and a heavy load hold the arm, and `run` says why for as long as they last (`health.py`). Where
+the servos have a watchdog (Dynamixel X), they stop by themselves when the host falls silent, and the next one who
+connects is told; Feetech's have none.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -23,15 +27,26 @@ from jaxtyping import Float64
 from vla.arm_modes import ArmModes
 from vla.errors import ArmError, ConfigError
 from vla.interfaces import Applied, ArmCommand, ArmMode, ArmSpec, ArmState, Clock
-from vla_robot_io.servos.bus import BusError, ServoBus
+from vla_robot_io.servos.bus import BusError, ServoBus, Wrong
 from vla_robot_io.servos.calibration import Calibration
-from vla_robot_io.servos.registers import ServoModel, error_words
+from vla_robot_io.servos.health import HealthLimits, ServoHealth
+from vla_robot_io.servos.link_quality import LinkQuality
+from vla_robot_io.servos.registers import ServoModel
 
 ATTEMPTS = 2
 """So often is a reading asked for before it is stale."""
 POLL_S = 0.2
-"""How often servos whose errors are not in every reply are asked for them."""
-_OFF, _ON = 0, 1
+"""How often servos are asked for what does not lie near their positions."""
+SILENT_S = 0.5
+"""A servo that has not answered for this long is a fault."""
+JUMP_S = 0.2
+"""Within this time no servo here turns by half a turn."""
+NEAR_BYTES = 24
+"""Registers within so many bytes are read in one question with the positions."""
+_VITALS = ("hardware_error", "torque_enable", "present_temperature", "present_voltage")
+_OFF, _ON, _TRIPPED = 0, 1, -1
+_SAME_S = 1e-6
+logger = logging.getLogger("vla.robot_io")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +62,10 @@ class ServoArmConfig:
     """After so long a silence servos that can stop by themselves do."""
     expected: tuple[tuple[str, int], ...] = ()
     """Registers that every servo must hold: (name, value)."""
+    supply_volts: float | None = None
+    """What the supply gives; where this is not said, the first voltage that is read."""
+    health: HealthLimits = dataclasses.field(default_factory=HealthLimits)
+    """When servos are no longer commanded."""
 
 
 class ServoArm:
@@ -66,6 +85,14 @@ class ServoArm:
         self._goals: list[int] | None = None
         self._last: ArmState | None = None
         self._polled_s = -math.inf
+        names = [name for name, _ in self._named()]
+        self._health = ServoHealth(model, names, config.health, config.supply_volts)
+        self._link = LinkQuality()
+        self._ticks_read: tuple[float, list[int]] = -math.inf, []
+        self._unheard_s: float | None = None
+        """Since when the bus has not answered whole."""
+        self._hindrance: str | None = None
+        """Why the servos are not to be commanded, as of the last reading."""
 
     @property
     def spec(self) -> ArmSpec:
@@ -85,8 +112,12 @@ class ServoArm:
         """
         self._modes.require("connect")
         for name, id in self._named():
-            if not self._bus.ping(id):
+            if not any(self._bus.ping(id) for _ in range(ATTEMPTS)):
                 raise ArmError(f"{self._config.name}: {name}, servo {id}, does not answer: power, cable, id?")
+            if self._bus.is_shared(id):
+                raise ArmError(
+                    f"{self._config.name}: more than one servo answers to id {id} ({name}): give each its own"
+                )
             number = self._read(id, "model")
             if number != self._model.number:
                 raise ArmError(
@@ -111,15 +142,19 @@ class ServoArm:
         if wrong:
             raise ArmError(f"{self._config.name}: {'; '.join(wrong)}: set them, or correct the configuration")
         self._modes.enter("configure")
+        tripped = self._tripped()
+        if tripped:
+            self.fault(f"the watchdog of {', '.join(tripped)} has stopped it: whoever moved this arm last fell silent")
 
     def arm(self) -> None:
         """Enable torque; the command starts from where the joints are, or are held.
 
         Raises:
-            ArmError: if a servo does not take it.
+            ArmError: if a servo does not take it, or something speaks against it: heat, supply, an error.
         """
         self._modes.require("arm")
         ids = self._calibration.ids
+        self._require_health()
         held = [self._read(id, "torque_enable") == _ON for id in ids]
         present = self._ticks("present_position")
         # A servo that holds already is not moved by a hair: its last goal stays.
@@ -129,18 +164,24 @@ class ServoArm:
         ]
         self._send(goals)
         for id in ids:
-            self._bus.write(id, self._model.registers["torque_enable"], _ON)
+            self._write(id, "torque_enable", _ON)
         off = [name for name, id in self._named() if self._read(id, "torque_enable") != _ON]
         if off:
-            raise ArmError(
-                f"{self._config.name}: no torque on {', '.join(off)}: {self._errors() or 'no error is told'}"
-            )
+            raise ArmError(f"{self._config.name}: no torque on {', '.join(off)}: look at them with `vla robot check`")
         self._feed_watchdog()
-        self._goals = goals
+        self._goals, self._unheard_s = goals, None
+        self._ticks_read = self._clock.now(), present
         self._modes.enter("arm")
 
     def run(self) -> None:
+        """Take commands from now on.
+
+        Raises:
+            ArmError: for as long as something holds the servos: heat, supply, load.
+        """
         self._modes.require("run")
+        if self._hindrance is not None:
+            raise ArmError(f"{self._config.name} is held: {self._hindrance}")
         self._feed_watchdog()
         self._modes.enter("run")
 
@@ -176,14 +217,9 @@ class ServoArm:
         """
         self._modes.require_connected("read")
         numbers = self._measured()
-        if numbers is None:
-            if self._last is None:
-                raise ArmError(f"{self._config.name} does not answer, and has not been read before")
-            self._last = dataclasses.replace(
-                self._last, time_s=self._clock.now(), mode=self.mode, fresh=False, fault=self._modes.fault
-            )
-            return self._last
-        self._heed(numbers.get("hardware_error"))
+        if numbers is None or self._has_jumped(numbers["present_position"]):
+            return self._stale()
+        self._heed(numbers)
         self._last = self._state(numbers)
         return self._last
 
@@ -196,15 +232,65 @@ class ServoArm:
         return Applied(*self._meaning(goals), admitted.reasons)
 
     def _measured(self) -> dict[str, list[int]] | None:
-        names = ["present_position", "present_velocity"]
-        if self._errors_are_near:
-            names.append("hardware_error")
+        """The registers that one question fetches; none if the bus does not answer whole."""
+        wrongs = []
         for _ in range(ATTEMPTS):
             try:
-                return self._bus.sync_read(self._model, names, self._calibration.ids)
-            except BusError:
+                numbers = self._bus.sync_read(self._model, self._near, self._calibration.ids)
+            except BusError as error:
+                wrongs.append(error)
                 continue
+            self._unheard_s = None
+            self._heed_link(())
+            return numbers
+        self._heed_link(wrongs)
         return None
+
+    def _stale(self) -> ArmState:
+        """The last reading, as what it is."""
+        if self._last is None:
+            raise ArmError(f"{self._config.name} does not answer, and has not been read before")
+        self._last = dataclasses.replace(
+            self._last, time_s=self._clock.now(), mode=self.mode, fresh=False, fault=self._modes.fault
+        )
+        return self._last
+
+    def _heed_link(self, wrongs: Sequence[BusError]) -> None:
+        """Latch a fault if the wire is bad, two servos have one id, or one has been silent for long."""
+        now_s = self._clock.now()
+        told = self._link.look(self._bus.tally, now_s)
+        if wrongs and all(error.wrong is Wrong.STRANGE for error in wrongs):
+            told = f"id conflict: {wrongs[-1]}, which nobody asked: do two servos have one id?"
+        elif wrongs:
+            told = told or self._silence(wrongs[-1], now_s)
+        if told is not None:
+            self._latch(told)
+
+    def _silence(self, error: BusError, now_s: float) -> str | None:
+        if self._unheard_s is None:
+            # From the last answer on, if somebody was listening until now.
+            heard_s = -math.inf if self._last is None else self._last.device_time_s
+            self._unheard_s = heard_s if now_s - heard_s <= 3 / self._config.rate_hz else now_s
+        if now_s - self._unheard_s < SILENT_S - _SAME_S:
+            return None
+        name = next(name for name, id in self._named() if id == error.id)
+        return f"{name}, servo {error.id}, has not answered for {now_s - self._unheard_s:.3f} s: power, cable?"
+
+    def _has_jumped(self, ticks: list[int]) -> bool:
+        """Whether a joint seems to be half a turn from where it was a moment ago: its encoder wrapped; latches a fault."""
+        now_s, (read_s, before) = self._clock.now(), self._ticks_read
+        self._ticks_read = now_s, ticks
+        if now_s - read_s > JUMP_S:
+            return False
+        for (name, _), last, here in zip(self._named(), before, ticks, strict=True):
+            if abs(here - last) > self._model.ticks_per_turn // 2:
+                self._latch(f"encoder wrap: {name} read {last} ticks and then {here}, which no servo can have turned")
+                return True
+        return False
+
+    def _latch(self, text: str) -> None:
+        if self._modes.mode is not ArmMode.FAULT:
+            self.fault(f"{self._config.name}: {text}")
 
     def _state(self, numbers: dict[str, list[int]]) -> ArmState:
         now_s, before = self._clock.now(), self._last
@@ -227,31 +313,50 @@ class ServoArm:
             fault=self._modes.fault,
         )
 
-    def _heed(self, bits: list[int] | None) -> None:
-        """Latch a fault if a servo tells of an error."""
+    def _heed(self, numbers: dict[str, list[int]]) -> None:
+        """Hold, or latch a fault, if the servos are not well."""
         now_s = self._clock.now()
-        if bits is None and (self._bus.alerts or now_s - self._polled_s >= POLL_S):
+        if self._bus.alerts or now_s - self._polled_s >= POLL_S:
             self._polled_s = now_s
-            bits = [self._read(id, "hardware_error") for id in self._calibration.ids]
-        told = self._told(bits or [])
-        if told and self._modes.mode is not ArmMode.FAULT:
-            self.fault(told)
+            numbers = numbers | self._polled()
+        has_torque = self._modes.mode in (ArmMode.ARMED, ArmMode.RUNNING, ArmMode.HOLD)
+        found = self._health.look(numbers, now_s, has_torque=has_torque)
+        self._hindrance = found.hold
+        if found.fault is not None and self._modes.mode is not ArmMode.FAULT:
+            self.fault(found.fault)
+        if found.hold is not None and self._modes.mode is ArmMode.RUNNING:
+            self.hold()
 
-    def _errors(self) -> str:
-        return self._told([self._read(id, "hardware_error") for id in self._calibration.ids])
+    def _polled(self) -> dict[str, list[int]]:
+        """What does not lie near the positions; nothing if the bus does not answer, which the next reading tells."""
+        far = [name for name in _VITALS if name not in self._near]
+        try:
+            return {name: self._ticks(name) for name in far}
+        except BusError:
+            return {}
 
-    def _told(self, bits: list[int]) -> str:
-        dialect = self._bus.dialect.name
-        named = zip(self._named(), bits, strict=False)
-        return "; ".join(f"{name}: {', '.join(error_words(dialect, value))}" for (name, _), value in named if value)
+    def _require_health(self) -> None:
+        vitals = {name: self._ticks(name) for name in _VITALS if name != "torque_enable"}
+        found = self._health.look(vitals, self._clock.now(), has_torque=False)
+        self._hindrance = found.hold
+        if found.hold or found.fault:
+            raise ArmError(f"{self._config.name} is not enabled: {found.fault or found.hold}")
+
+    def _tripped(self) -> list[str]:
+        """The servos whose watchdog has stopped them."""
+        if self._model.watchdog_unit_s is None:
+            return []
+        return [name for name, id in self._named() if self._read(id, "bus_watchdog") == _TRIPPED]
 
     # ------------------------------------------------------------------ servos
 
     @property
-    def _errors_are_near(self) -> bool:
-        """Whether errors lie so near to positions that one question fetches both."""
+    def _near(self) -> list[str]:
+        """What lies so near to positions that one question fetches it with them."""
         registers = self._model.registers
-        return abs(registers["hardware_error"].address - registers["present_position"].address) < 16
+        here = registers["present_position"].address
+        names = ("present_position", "present_velocity", self._model.load_register, *_VITALS)
+        return [name for name in names if abs(registers[name].address - here) < NEAR_BYTES]
 
     def _named(self) -> list[tuple[str, int]]:
         return [
@@ -260,10 +365,13 @@ class ServoArm:
         ]
 
     def _read(self, id: int, register: str) -> int:
-        return self._bus.read(id, self._model.registers[register])
+        return _tried(lambda: self._bus.read(id, self._model.registers[register]))
+
+    def _write(self, id: int, register: str, value: int) -> None:
+        _tried(lambda: self._bus.write(id, self._model.registers[register], value))
 
     def _ticks(self, register: str) -> list[int]:
-        return self._bus.sync_read(self._model, [register], self._calibration.ids)[register]
+        return _tried(lambda: self._bus.sync_read(self._model, [register], self._calibration.ids)[register])
 
     def _send(self, goals: list[int]) -> None:
         self._bus.sync_write(
@@ -283,15 +391,30 @@ class ServoArm:
         """Clear a watchdog that has tripped, and set it."""
         unit_s = self._model.watchdog_unit_s
         if unit_s is not None:
-            register = self._model.registers["bus_watchdog"]
             for id in self._calibration.ids:
-                self._bus.write(id, register, 0)
-                self._bus.write(id, register, max(1, min(127, round(self._config.watchdog_s / unit_s))))
+                self._write(id, "bus_watchdog", _OFF)
+                self._write(id, "bus_watchdog", max(1, min(127, round(self._config.watchdog_s / unit_s))))
 
     def _stop_watchdog(self) -> None:
-        if self._model.watchdog_unit_s is not None:
-            for id in self._calibration.ids:
-                self._bus.write(id, self._model.registers["bus_watchdog"], 0)
+        """For every servo that can be reached, whatever becomes of another."""
+        if self._model.watchdog_unit_s is None:
+            return
+        for name, id in self._named():
+            try:
+                self._write(id, "bus_watchdog", _OFF)
+            except BusError as error:
+                logger.warning("%s: the watchdog of %s goes on: %s", self._config.name, name, error)
+
+
+def _tried[T](ask: Callable[[], T]) -> T:
+    """An answer, asked for once more if the first is late or broken: no question here does more when put twice."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return ask()
+        except BusError as error:
+            if error.wrong is Wrong.REFUSED:
+                raise
+    return ask()
 
 
 def _spec(model: ServoModel, calibration: Calibration, config: ServoArmConfig) -> ArmSpec:
