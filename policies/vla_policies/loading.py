@@ -8,7 +8,7 @@ random | zero | pretrained | CHECKPOINT_DIR | replay:STORE | blind:POLICY | froz
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +69,11 @@ def load_policy(
         case "blind" | "frozen" | "removed":
             inner = argument if colon else PRETRAINED
             policy = load_policy(inner, embodiment, batch_size=batch_size, also_known=also_known)
-            wrappers = {"blind": BlindPolicy, "frozen": FrozenPolicy, "removed": RemovedImagePolicy}
+            wrappers: dict[str, Callable[[Policy], Policy]] = {
+                "blind": BlindPolicy,
+                "frozen": FrozenPolicy,
+                "removed": RemovedImagePolicy,
+            }
             return wrappers[kind](policy)
         case "replay":
             return _load_replay(argument, embodiment)

@@ -17,6 +17,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 FILE_NAME = "stop.flag"
 """Of the flag in a run's folder."""
@@ -67,7 +68,7 @@ class StopFlag:
         if file >= 0:
             os.close(file)
 
-    def __enter__(self) -> StopFlag:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

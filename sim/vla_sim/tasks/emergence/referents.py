@@ -150,7 +150,7 @@ def place_of(tile: Tile, tiles: Sequence[Tile]) -> int:
     return sum(other.y < tile.y for other in tiles)
 
 
-def denote(meaning: Meaning, tiles: Sequence[Tile]) -> list[Tile]:
+def denote[T: Tile](meaning: Meaning, tiles: Sequence[T]) -> list[T]:
     """The tiles that words fit."""
     match meaning.attribute:
         case "colour":

@@ -60,6 +60,7 @@ def draw_table(generator: np.random.Generator, concept: Concept) -> Scene:
 
 def draw_drawings(generator: np.random.Generator, concept: Concept) -> list[str]:
     """What is on the tiles: no two the same, and no two of one category where categories are asked for."""
+    family: tuple[str, ...]
     match concept:
         case Concept.DIGIT:
             family = DIGITS
