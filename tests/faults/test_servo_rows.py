@@ -194,8 +194,8 @@ def test_f09_overload_holds_within_200_ms_and_is_a_fault_after_two_seconds(
     assert warnings(caplog, "joint_2: overload") == 1
 
 
-def test_f09_overload_that_passes_is_left_behind(model: str = "sts3215") -> None:
-    lab = Lab(model, ServoFaults(errors={2: (ONCE, 0b100000)}))
+def test_f09_overload_that_passes_is_left_behind() -> None:
+    lab = Lab(faults=ServoFaults(errors={2: (ONCE, 0b100000)}))
     lab.begin()
     lab.move_until_it_ends()
     lab.clock.advance(0.5)
@@ -229,8 +229,8 @@ def test_f10_heat_is_told_at_60_and_held_at_65_until_it_is_below_60(
     assert lab.mode is ArmMode.RUNNING
 
 
-def test_f10_a_hot_arm_is_not_enabled(model: str = "sts3215") -> None:
-    lab = Lab(model, ServoFaults(told={(5, "present_temperature"): (Window(0.0), 70)}))
+def test_f10_a_hot_arm_is_not_enabled() -> None:
+    lab = Lab(faults=ServoFaults(told={(5, "present_temperature"): (Window(0.0), 70)}))
     with pytest.raises(ArmError, match="not enabled: joint_5 is at 70 C"):
         lab.begin()
     assert [lab.servos.get(id, "torque_enable") for id in range(1, 9)] == [0] * 8
@@ -246,8 +246,8 @@ def test_f11_a_sagging_supply_holds(model: str) -> None:
     assert lab.hold_s() <= 0.2 + TICK_S
 
 
-def test_f11_an_arm_on_a_wrong_supply_is_not_enabled(model: str = "sts3215") -> None:
-    lab = Lab(model, supply_volts=9.0 if model == "sts3215" else 5.0)
+def test_f11_an_arm_on_a_wrong_supply_is_not_enabled() -> None:
+    lab = Lab(supply_volts=9.0)
     with pytest.raises(ArmError, match=r"not enabled: joint_1 is fed \d+\.\d V, more than 15% from"):
         lab.begin()
     assert [lab.servos.get(id, "torque_enable") for id in range(1, 9)] == [0] * 8
@@ -310,8 +310,8 @@ def test_f17_an_encoder_that_wraps_is_a_fault_and_is_not_chased(model: str, befo
     check_applied(lab.arm)
 
 
-def test_f19_goals_that_are_lost_for_a_moment_are_made_up_for_by_the_next(model: str = "sts3215") -> None:
-    lab = Lab(model, ServoFaults(unwritten=Window(FAULT_S, FAULT_S + 2 * TICK_S)))
+def test_f19_goals_that_are_lost_for_a_moment_are_made_up_for_by_the_next() -> None:
+    lab = Lab(faults=ServoFaults(unwritten=Window(FAULT_S, FAULT_S + 2 * TICK_S)))
     lab.begin()
     lab.move(10)
     state = lab.arm.read()
@@ -320,8 +320,8 @@ def test_f19_goals_that_are_lost_for_a_moment_are_made_up_for_by_the_next(model:
     check_applied(lab.arm)
 
 
-def test_f19_goals_that_are_lost_for_good_are_a_fault_of_tracking(model: str = "sts3215") -> None:
-    lab = Lab(model, ServoFaults(unwritten=LATER))
+def test_f19_goals_that_are_lost_for_good_are_a_fault_of_tracking() -> None:
+    lab = Lab(faults=ServoFaults(unwritten=LATER))
     lab.begin()
     told = lab.move_until_it_ends()
     assert "from its command" in told

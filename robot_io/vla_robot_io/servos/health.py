@@ -108,10 +108,8 @@ class ServoHealth:
         return self._words([value & _OVERLOAD for value in bits]) or None
 
     def _words(self, bits: Sequence[int]) -> str:
-        named = zip(self._names, bits, strict=False)
-        return "; ".join(
-            f"{name}: {', '.join(error_words(self._model.dialect, value))}" for name, value in named if value
-        )
+        told = [(name, error_words(self._model.dialect, value)) for name, value in zip(self._names, bits, strict=False)]
+        return "; ".join(f"{name}: {', '.join(words)}" for name, words in told if words)
 
     def _limp(self, torque: Sequence[int]) -> str | None:
         lost = [name for name, is_on in zip(self._names, torque, strict=False) if not is_on]

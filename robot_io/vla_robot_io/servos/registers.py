@@ -1,7 +1,7 @@
 """Registers of the servos that are known here: where they lie, how wide they are, how a number is written in them.
 
-Sources: Feetech, memory table of the STS3215; Robotis, e-Manual, control tables of the X series. The XL430 tells its load
-in thousandths where the others tell a current, whose full value here is the most that `current limit` may be set to.
+Sources: Feetech, memory table of the STS3215; Robotis, e-Manual, control tables of the X series. The XL430 tells a load
+in thousandths where the others tell a current, of which all is the most that `current limit` may be set to.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
     read        positions, velocities and errors of every servo, in one question
     hold        the last goals once more          close   the wire alone; torque stays as it is
 
-A reply that is late or broken is asked for once more; then the reading is stale, and says so. A servo that is silent for
-half a second, a wire that breaks many answers, an error that a servo tells of and torque that is gone latch a fault;
+A reply that is late or broken is asked for once more; then the reading is stale, and says so. A servo that is silent
+for half a second, a wire that breaks many answers, an error that a servo tells of and torque that is gone are faults;
 heat, a sagging supply and a heavy load hold the arm, and `run` says why for as long as they last (`health.py`). Where
 the servos have a watchdog (Dynamixel X), they stop by themselves when the host falls silent, and the next one who
 connects is told; Feetech's have none.
@@ -115,9 +115,7 @@ class ServoArm:
             if not any(self._bus.ping(id) for _ in range(ATTEMPTS)):
                 raise ArmError(f"{self._config.name}: {name}, servo {id}, does not answer: power, cable, id?")
             if self._bus.is_shared(id):
-                raise ArmError(
-                    f"{self._config.name}: more than one servo answers to id {id} ({name}): give each its own"
-                )
+                raise ArmError(f"{self._config.name}: more than one servo answers to id {id} ({name}): change one")
             number = self._read(id, "model")
             if number != self._model.number:
                 raise ArmError(
@@ -277,7 +275,7 @@ class ServoArm:
         return f"{name}, servo {error.id}, has not answered for {now_s - self._unheard_s:.3f} s: power, cable?"
 
     def _has_jumped(self, ticks: list[int]) -> bool:
-        """Whether a joint seems to be half a turn from where it was a moment ago: its encoder wrapped; latches a fault."""
+        """Whether a joint reads half a turn from where it was a moment ago: its encoder wrapped; latches a fault."""
         now_s, (read_s, before) = self._clock.now(), self._ticks_read
         self._ticks_read = now_s, ticks
         if now_s - read_s > JUMP_S:
