@@ -23,7 +23,7 @@ from torch import Tensor
 from vla.dead_reckoning import motion_map
 from vla.interfaces import PADDING_ID, ActionTokenizer
 from vla.normalization import Normalizer
-from vla.tokens.text import TextTokenizer
+from vla.tokens.words import WordTokenizer
 from vla_datasets.windows import Frames
 
 
@@ -53,7 +53,7 @@ class FrameBatches:
         self,
         frames: Frames,
         action_tokenizer: ActionTokenizer,
-        text_tokenizer: TextTokenizer,
+        text_tokenizer: WordTokenizer,
         text_tokens: int,
         normalizer: Normalizer,
         device: torch.device,

@@ -4,6 +4,7 @@
       checkpoint.json                 embodiment, statistics, tokenizers, config; the files below with SHA-256
       weights-00001500.safetensors    averaged weights: what a policy runs with
       training-00001500.safetensors   optimizer, raw weights: only where training may go on
+      words-0123456789ab.json         the text tokenizer of a pretrained backbone
 
 The JSON is replaced last and by one rename, and names the files it goes with: a process killed at any moment leaves
 the checkpoint before or the one after. Nothing is ever unpickled.
@@ -26,11 +27,16 @@ from vla.embodiment import Embodiment
 from vla.errors import CheckpointError, ConfigError
 from vla.files import sha256, write_atomically
 from vla.interfaces import ActionTokenizer, Grammar
-from vla.model.compact import CompactBackbone, CompactConfig
+from vla.model.compact import CompactBackbone
+from vla.model.kinds import AnyBackboneConfig, AnyModel, backbone_from_json, backbone_to_json
 from vla.model.vla_model import Head, VlaModel, Vocabulary
+from vla.model.vlm.vlm_backbone import VlmBackbone
+from vla.model.vlm.vlm_config import VlmConfig
+from vla.model.vlm.vlm_model import VlmModel
 from vla.normalization import Normalizer, Scheme, Statistics
 from vla.tokens.files import tokenizer_from_json
 from vla.tokens.text import TextTokenizer
+from vla.tokens.words import PretrainedWords, WordTokenizer
 from vla_policies.seen_scenes import SeenScenes
 
 FORMAT = "vla.checkpoint/1"
@@ -45,8 +51,8 @@ class Checkpoint:
     statistics: Statistics
     """Of proprioception."""
     action_tokenizer: ActionTokenizer
-    text_tokenizer: TextTokenizer
-    backbone: CompactConfig
+    text_tokenizer: WordTokenizer
+    backbone: AnyBackboneConfig
     head: Head
     config: Mapping[str, Any]
     """The resolved configuration of the training run."""
@@ -69,7 +75,7 @@ class Checkpoint:
         """
         return state_normalizer(self.statistics, self.embodiment)
 
-    def build_model(self) -> VlaModel:
+    def build_model(self) -> AnyModel:
         """The model with these weights, on the CPU, in evaluation mode.
 
         Raises:
@@ -87,10 +93,10 @@ class Checkpoint:
 def make_model(
     embodiment: Embodiment,
     action_tokenizer: ActionTokenizer,
-    text_tokenizer: TextTokenizer,
-    backbone: CompactConfig,
+    text_tokenizer: WordTokenizer,
+    backbone: AnyBackboneConfig,
     head: Head,
-) -> VlaModel:
+) -> AnyModel:
     """An untrained model for this robot and these tokens.
 
     Raises:
@@ -101,6 +107,10 @@ def make_model(
             f"tokenizer '{action_tokenizer.name}' takes up to {action_tokenizer.max_tokens} tokens a chunk, as many as "
             f"it needs: head=slots predicts a fixed number, use head=autoregressive"
         )
+    if isinstance(backbone, VlmConfig):
+        pretrained = VlmBackbone(backbone, embodiment.cameras, embodiment.state_dim)
+        vocabulary = Vocabulary(pretrained.text_vocabulary_size, action_tokenizer.vocabulary_size)
+        return VlmModel(pretrained, head, vocabulary, action_tokenizer.max_tokens)
     return VlaModel(
         CompactBackbone(backbone, embodiment.cameras, embodiment.state_dim, text_tokenizer.vocabulary_size),
         head,
@@ -137,6 +147,8 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
     files = {f"weights-{checkpoint.step:08d}.safetensors": bytes_from_tensors(dict(checkpoint.weights))}
     if checkpoint.training:
         files[f"training-{checkpoint.step:08d}.safetensors"] = bytes_from_tensors(dict(checkpoint.training))
+    words, word_files = _words_to_json(checkpoint.text_tokenizer)
+    files |= word_files
     for name, content in files.items():
         write_atomically(directory / name, content)
     manifest = {
@@ -147,8 +159,8 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         "embodiment_fingerprint": checkpoint.embodiment.fingerprint,
         "statistics": checkpoint.statistics.to_json(),
         "action_tokenizer": checkpoint.action_tokenizer.to_json(),
-        "text_tokenizer": json.loads(checkpoint.text_tokenizer.to_json()),
-        "backbone": checkpoint.backbone.to_json(),
+        "text_tokenizer": words,
+        "backbone": backbone_to_json(checkpoint.backbone),
         "head": checkpoint.head.value,
         "config": dict(checkpoint.config),
         "seen": checkpoint.seen.to_json(),
@@ -179,8 +191,8 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             embodiment=embodiment,
             statistics=Statistics.from_json(manifest["statistics"]),
             action_tokenizer=tokenizer_from_json(manifest["action_tokenizer"]),
-            text_tokenizer=TextTokenizer.from_json(json.dumps(manifest["text_tokenizer"])),
-            backbone=CompactConfig.from_json(manifest["backbone"]),
+            text_tokenizer=_words_from_json(directory, manifest["text_tokenizer"], manifest["files"]),
+            backbone=backbone_from_json(manifest["backbone"]),
             head=Head(manifest["head"]),
             config=manifest["config"],
             step=int(manifest["step"]),
@@ -223,7 +235,29 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def _words_to_json(words: WordTokenizer) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the manifest says of a text tokenizer, and the file beside it where there is one.
+
+    Pretrained tokenizers take megabytes, and one run writes the same file each time.
+    """
+    if not isinstance(words, PretrainedWords):
+        return json.loads(words.to_json()), {}
+    content = words.to_json().encode()
+    name = f"words-{sha256(content)[:12]}.json"
+    return {"kind": "pretrained", "template": words.template}, {name: content}
+
+
+def _words_from_json(directory: Path, tree: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> WordTokenizer:
+    if tree.get("kind") == "pretrained":
+        return PretrainedWords(_read_file(directory, files, "words").decode(), str(tree["template"]))
+    return TextTokenizer.from_json(json.dumps(tree))
+
+
 def _read_tensors(directory: Path, files: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Tensor]:
+    return tensors_from_bytes(_read_file(directory, files, kind))
+
+
+def _read_file(directory: Path, files: Mapping[str, Mapping[str, Any]], kind: str) -> bytes:
     names = [name for name in files if name.startswith(f"{kind}-") and "/" not in name]
     if len(names) != 1:
         raise CheckpointError(f"the checkpoint at {directory} has no {kind} to load")
@@ -234,4 +268,4 @@ def _read_tensors(directory: Path, files: Mapping[str, Mapping[str, Any]], kind:
         raise CheckpointError(f"{path} is missing: the checkpoint promises {promised['bytes']} bytes") from None
     if len(content) != promised["bytes"] or sha256(content) != promised["sha256"]:
         raise CheckpointError(f"{path} is altered: its size or SHA-256 is not what {MANIFEST} says")
-    return tensors_from_bytes(content)
+    return content

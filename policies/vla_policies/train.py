@@ -34,11 +34,14 @@ from vla.files import only_writer, write_atomically
 from vla.interfaces import ActionTokenizer
 from vla.model.compact import CompactConfig
 from vla.model.vla_model import Head
+from vla.model.vlm.vlm_config import PretrainedConfig
 from vla.tokens.files import TOKENIZERS, fit_tokenizer, load_tokenizer
 from vla.tokens.ordered import OrderedTokenizer
 from vla.tokens.text import TextTokenizer
+from vla.tokens.words import WordTokenizer
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import Frames, ShuffledSampler, load_frames
+from vla_policies.backbone_choice import choose_backbone
 from vla_policies.batches import Batch, FrameBatches
 from vla_policies.checkpoint import (
     MANIFEST,
@@ -49,7 +52,7 @@ from vla_policies.checkpoint import (
     save_checkpoint,
     state_normalizer,
 )
-from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell, with_voice
+from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
 from vla_policies.gate import Gate
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
@@ -139,7 +142,9 @@ class TrainConfig:
     device: str | None = None
     """Where to train; a GPU if there is one."""
     backbone: CompactConfig = dataclasses.field(default_factory=CompactConfig)
-    """The model's size."""
+    """The compact backbone's size."""
+    pretrained: PretrainedConfig = dataclasses.field(default_factory=PretrainedConfig)
+    """A backbone that others trained, in place of the compact one: `backbone=NAME pretrained.path=FOLDER`."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     """How the weights move."""
 
@@ -182,19 +187,20 @@ class _Run:
         torch.manual_seed(config.seed)
         self._config, self._out = config, Path(config.out)
         self._device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        choice = choose_backbone(config.backbone, config.pretrained, start)
         self._data = _Data(config, start)
         frames = self._data.frames(done_steps=0)
         self._embodiment = frames.embodiment
         self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
         num_asked = num_web(config.batch_size, config.web_share) if config.web else 0
-        self._backbone = with_voice(config.backbone, start.backbone if start else None, num_asked > 0)
         web = read_web(config.web, self._embodiment.cameras[0]) if config.web else None
-        self._text_tokenizer = start.text_tokenizer if start else _text_tokenizer(config, frames, web)
+        self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
+        self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
-        model = make_model(
-            self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head
-        ).to(self._device)
+        model = make_model(self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head)
+        choice.load_weights(model)
+        model.to(self._device)
         if start is not None:
             model.load_state_dict(dict(start.weights))
         # The neighbours of an id are its neighbours in meaning only where ids are in order.
@@ -285,7 +291,7 @@ class _Run:
             frames,
             self._action_tokenizer,
             self._text_tokenizer,
-            config.backbone.text_tokens,
+            self._backbone.text_tokens,
             state_normalizer(self._statistics, self._embodiment),
             self._device,
             shift_pixels=config.shift_pixels,
@@ -361,7 +367,7 @@ class _Data:
         return str(path)
 
 
-def _text_tokenizer(config: TrainConfig, frames: Frames, web: WebRows | None) -> TextTokenizer:
+def _text_tokenizer(config: TrainConfig, frames: Frames, web: WebRows | None) -> WordTokenizer:
     if config.words is Words.SHIPPED:
         if web is not None:
             raise ConfigError("web= brings words of its own, that the shipped tokens spell byte by byte: words=fitted")

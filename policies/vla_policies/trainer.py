@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 from vla.errors import CheckpointError
-from vla.model.compact import PATCH, Prefix
+from vla.model.backbone import Embedded
+from vla.model.compact import PATCH
+from vla.model.kinds import AnyModel
 from vla.model.vla_model import VlaModel, answer_loss, grounding_loss, token_loss
 from vla_policies.batches import Batch
 from vla_policies.web_batches import WebBatch
@@ -83,7 +85,7 @@ class _Losses:
 class Trainer:
     """A model, its optimizer and its average."""
 
-    def __init__(self, model: VlaModel, config: OptimizerConfig, total_steps: int) -> None:
+    def __init__(self, model: AnyModel, config: OptimizerConfig, total_steps: int) -> None:
         self.model, self.config, self.total_steps = model, config, total_steps
         self.step = 0
         self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -180,9 +182,11 @@ class Trainer:
 
     def _web(self, web: WebBatch) -> tuple[_Losses, dict[str, float]]:
         """The losses of web samples, and of each source those of its own."""
+        model = self.model
+        assert isinstance(model, VlaModel), "only the compact backbone answers in words"
         with torch.autocast(web.image.device.type, torch.bfloat16):
-            prefix = self.model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
-            logits = self.model.answer_logits(prefix, web.answers)
+            prefix = model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
+            logits = model.answer_logits(prefix, web.answers)
         losses, keep = answer_loss(logits, web.answers), web.answers >= 0
         where_loss = _where_loss(prefix, web.points, web.image)
         hit = (logits.detach().argmax(-1) == web.answers) | ~keep
@@ -207,14 +211,18 @@ class Trainer:
             self.average[name].lerp_(tensor, 1 - decay)
 
 
-def _where_loss(prefix: Prefix, points: Tensor, image: Tensor) -> Tensor:
+def _where_loss(prefix: Embedded, points: Tensor, image: Tensor) -> Tensor:
+    """0 where the backbone does not say where it looks."""
+    if prefix.grounding is None:
+        return prefix.tokens.new_zeros((), dtype=torch.float32)
     height, width = image.shape[1:3]
     return grounding_loss(prefix.grounding, points, height // PATCH, width // PATCH)
 
 
-def _decay_groups(model: VlaModel, weight_decay: float) -> list[dict[str, object]]:
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+def _decay_groups(model: AnyModel, weight_decay: float) -> list[dict[str, object]]:
+    moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in moving if parameter.ndim >= 2]
+    others = [parameter for parameter in moving if parameter.ndim < 2]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 

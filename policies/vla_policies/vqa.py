@@ -24,8 +24,10 @@ from vla.errors import ConfigError
 from vla.interfaces import PADDING_ID
 from vla.intervals import Share, share
 from vla.model.compact import Prefix
+from vla.model.kinds import AnyModel
 from vla.model.vla_model import VlaModel
 from vla.tokens.text import TextTokenizer
+from vla.tokens.words import WordTokenizer
 from vla_policies.vqa_scores import NEAR, Score, distance, score
 from vla_policies.web_batches import WebBatches
 from vla_policies.web_rows import WebRows
@@ -98,13 +100,13 @@ class VqaReport:
         }
 
 
-def measure_vqa(model: VlaModel, tokenizer: TextTokenizer, rows: WebRows) -> VqaReport:
+def measure_vqa(model: AnyModel, tokenizer: WordTokenizer, rows: WebRows) -> VqaReport:
     """Ask a model everything in `rows`.
 
     Raises:
         ConfigError: if the model does not answer in words, or nothing can be asked.
     """
-    if not model.num_answer_tokens:
+    if not isinstance(model, VlaModel) or not isinstance(tokenizer, TextTokenizer) or not model.num_answer_tokens:
         raise ConfigError("this policy does not answer in words (answer_tokens=0): train it with web=")
     device = model.logits.weight.device
     asked = WebBatches(

@@ -20,7 +20,7 @@ from vla.errors import ConfigError, DataError
 from vla.files import sha256
 from vla.interfaces import PADDING_ID
 from vla.model.vla_model import END_ID
-from vla.tokens.text import TextTokenizer
+from vla.tokens.words import WordTokenizer
 from vla_datasets.mixing.mixture import Mixture, SourceShare
 from vla_policies.batches import shifted
 from vla_policies.place_words import coarse
@@ -56,7 +56,7 @@ class WebBatches:
     def __init__(
         self,
         rows: WebRows,
-        tokenizer: TextTokenizer,
+        tokenizer: WordTokenizer,
         *,
         text_tokens: int,
         answer_tokens: int,
@@ -175,7 +175,7 @@ def _content(rows: WebRows, mine: Int64[np.ndarray, " mine"]) -> str:
     return sha256("\n".join(f"{rows.questions[row]}\t{rows.answers[row]}" for row in mine).encode())
 
 
-def _ids(tokenizer: TextTokenizer, texts: Iterable[str]) -> list[list[int]]:
+def _ids(tokenizer: WordTokenizer, texts: Iterable[str]) -> list[list[int]]:
     """Ids by text; equal texts are tokenised once."""
     encode = functools.cache(tokenizer.encode)
     return [encode(text) for text in texts]

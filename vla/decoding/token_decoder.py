@@ -26,8 +26,10 @@ from vla.decoding.opening import Request
 from vla.decoding.scoring import score
 from vla.decoding.tape import Decoded as Decoded
 from vla.decoding.token_model import EmbeddedPrefix, TokenModel, VlaTokens
+from vla.decoding.vlm_tokens import VlmTokens
 from vla.interfaces import Grammar
 from vla.model.vla_model import Head, VlaModel
+from vla.model.vlm.vlm_model import VlmModel
 
 TOKENS_AT_ONCE = 3
 """Between two looks at whether all rows have ended, where a look or a call costs as much as a token."""
@@ -50,7 +52,7 @@ class TokenDecoder:
 
     def __init__(
         self,
-        model: VlaModel | TokenModel,
+        model: VlaModel | VlmModel | TokenModel,
         grammar: Grammar,
         choice: Choice = Choice.MODE,
         *,
@@ -72,7 +74,7 @@ class TokenDecoder:
             ValueError: if the grammar is not of the model's action tokens, or does not fit into the budget.
             ConfigError: if a graph is asked for without a GPU.
         """
-        self._model = VlaTokens(model) if isinstance(model, VlaModel) else model
+        self._model = _as_tokens(model)
         if grammar.next_state.shape[1] != self._model.num_actions:
             raise ValueError(
                 f"the grammar speaks of {grammar.next_state.shape[1]} action tokens, "
@@ -145,3 +147,13 @@ class TokenDecoder:
         if self._method is Method.JACOBI:
             return JacobiLoop(*parts)
         return StepwiseLoop(*parts, tokens_at_once=1 if self._execution is Execution.EAGER else TOKENS_AT_ONCE)
+
+
+def _as_tokens(model: VlaModel | VlmModel | TokenModel) -> TokenModel:
+    match model:
+        case VlaModel():
+            return VlaTokens(model)
+        case VlmModel():
+            return VlmTokens(model)
+        case _:
+            return model

@@ -29,6 +29,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
+from vla.model.cache import KeyValueCache
 from vla.model.transformer import Block, Transformer
 from vla.tokens.state import StateTokenizer
 
@@ -137,6 +138,10 @@ class CompactBackbone(nn.Module):
     @property
     def width(self) -> int:
         return self.config.width
+
+    @property
+    def is_prefix_causal(self) -> bool:
+        return False
 
     @property
     def num_prefix_tokens(self) -> int:
@@ -249,6 +254,10 @@ class CompactBackbone(nn.Module):
             ahead = torch.ones(num_slots, num_slots, dtype=torch.bool, device=slots.device).triu(1)
             blocked[:, :, num_prefix:, num_prefix:] = ahead
         return self.decoder(torch.cat([prefix.tokens, slots], dim=1), blocked)[:, num_prefix:]
+
+    def new_cache(self, prefix: Float[Tensor, "batch prefix width"], num_tokens: int) -> KeyValueCache:
+        """An empty cache for a prefix and `num_tokens` tokens behind it."""
+        return self.decoder.new_cache(prefix, num_tokens)
 
 
 class FeatureMap(nn.Module):

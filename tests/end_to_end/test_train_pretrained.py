@@ -1,0 +1,159 @@
+"""Pretrained backbones through the same commands as `compact`: train, go on, evaluate in closed loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vla import commands
+from vla.errors import CheckpointError, ConfigError
+from vla.model.vla_model import Head
+from vla.model.vlm.vlm_config import ActionIds, PretrainedConfig, VlmConfig
+from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
+from vla.tokens.words import PretrainedWords
+from vla_datasets.store import EpisodeStore
+from vla_policies.checkpoint import load_checkpoint
+from vla_policies.token_policy import TokenPolicy
+from vla_policies.train import LOG, TrainConfig, train
+
+pytest.importorskip("transformers")
+
+from vla.testing.tiny_vlms import NAMES, family_of, write_tiny_vlm
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name in NAMES:
+        write_tiny_vlm(name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path, models: Path) -> TrainConfig:
+    store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
+    for seed in range(4):
+        store.append(make_episode(SMALL_EMBODIMENT, steps=8, seed=seed, lookahead=2))
+    return TrainConfig(
+        out=str(tmp_path / "run"),
+        data=[str(tmp_path / "store")],
+        steps=2,
+        batch_size=4,
+        horizon=2,
+        vocabulary=9,
+        validation_share=0.0,
+        log_every=1,
+        checkpoint_every=1,
+        device="cpu",
+        pretrained=pretrained(models, "paligemma"),
+    )
+
+
+def pretrained(models: Path, name: str, ids: ActionIds = ActionIds.APPENDED) -> PretrainedConfig:
+    return PretrainedConfig(family=family_of(name), path=str(models / name), text_tokens=24, action_ids=ids)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_trains_and_keeps_the_contract_of_policies(config: TrainConfig, models: Path, name: str) -> None:
+    train(dataclasses.replace(config, pretrained=pretrained(models, name)))
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("head", "ids"), [(Head.AUTOREGRESSIVE, ActionIds.LEAST_USED), (Head.SLOTS, ActionIds.LEAST_USED)]
+)
+def test_text_ids_may_stand_for_actions(config: TrainConfig, models: Path, head: Head, ids: ActionIds) -> None:
+    train(dataclasses.replace(config, pretrained=pretrained(models, "smolvlm", ids), head=head))
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+def test_training_begins_with_the_published_weights_and_moves_them(config: TrainConfig, models: Path) -> None:
+    from safetensors.torch import load_file
+
+    train(dataclasses.replace(config, steps=1))
+    checkpoint = load_checkpoint(Path(config.out))
+    given = load_file(models / "paligemma" / "model.safetensors")
+    name = "vision_tower.embeddings.patch_embedding.weight"
+    (published,) = [tensor for key, tensor in given.items() if key.endswith("embeddings.patch_embedding.weight")]
+    distance = (checkpoint.weights[f"backbone.vlm.{name}"] - published).abs().max()
+    assert 0 < distance < 1e-3
+
+
+def test_a_checkpoint_needs_none_of_the_models_files(config: TrainConfig, tmp_path: Path) -> None:
+    own = write_tiny_vlm("paligemma", tmp_path / "own")
+    train(dataclasses.replace(config, pretrained=dataclasses.replace(config.pretrained, path=str(own))))
+    for file in own.iterdir():
+        file.unlink()
+    checkpoint = load_checkpoint(Path(config.out))
+    assert isinstance(checkpoint.text_tokenizer, PretrainedWords)
+    assert isinstance(checkpoint.backbone, VlmConfig)
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+def test_an_altered_tokenizer_file_is_refused(config: TrainConfig) -> None:
+    train(config)
+    (words,) = Path(config.out).glob("words-*.json")
+    words.write_text(words.read_text().replace("put", "tup"))
+    with pytest.raises(CheckpointError, match=r"words-.*\.json is altered"):
+        load_checkpoint(Path(config.out))
+
+
+def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vla_policies.train as train_module
+
+    train(config)
+    stopped = dataclasses.replace(config, out=str(tmp_path / "stopped"))
+    step = train_module.Trainer.train_step
+
+    def interrupted(self: train_module.Trainer, *batches: Any) -> train_module.StepMetrics:
+        if self.step == 1:
+            raise KeyboardInterrupt
+        return step(self, *batches)
+
+    monkeypatch.setattr(train_module.Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped)
+    monkeypatch.undo()
+    train(stopped)
+    assert _losses(stopped) == _losses(config)
+    whole, resumed = load_checkpoint(Path(config.out)), load_checkpoint(Path(stopped.out))
+    assert all(torch.equal(resumed.weights[name], tensor) for name, tensor in whole.weights.items())
+
+
+def _losses(config: TrainConfig) -> list[float]:
+    return [json.loads(line)["loss"] for line in (Path(config.out) / LOG).read_text().splitlines()]
+
+
+def test_a_checkpoint_of_another_backbone_is_not_gone_on_with(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    other = dataclasses.replace(config, init=config.out, out=str(tmp_path / "more"), pretrained=PretrainedConfig())
+    with pytest.raises(
+        ConfigError, match="the checkpoint's backbone is paligemma, not compact: give backbone=paligemma"
+    ):
+        train(other)
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_missing_path_is_told_before_data_is_collected(config: TrainConfig, tmp_path: Path) -> None:
+    nowhere = dataclasses.replace(config.pretrained, path="")
+    with pytest.raises(ConfigError, match=r"needs pretrained.path=FOLDER"):
+        train(dataclasses.replace(config, pretrained=nowhere, data=[], collect=["episodes=1"]))
+
+
+def test_a_pretrained_backbone_acts_in_closed_loop_by_the_same_commands(tmp_path: Path, models: Path) -> None:
+    store, run, report = tmp_path / "store", tmp_path / "run", tmp_path / "report"
+    assert commands.main(["collect", "tasks=[reach]", "episodes=2", "workers=1", f"out={store}"]) == 0
+    arguments = ["experiment=tabletop-small", "backbone=smolvlm", f"pretrained.path={models / 'smolvlm'}"]
+    small = ["steps=2", "batch_size=4", "dagger_steps=[]", "threads=1", "device=cpu"]
+    assert commands.main(["train", *arguments, *small, f"data=[{store}]", f"out={run}"]) == 0
+    loop = ["suite=tabletop", "tasks=[reach]", "episodes=1", "controls=[]", "workers=1", "videos=0"]
+    assert commands.main(["eval", f"policy={run}", *loop, f"out={report}"]) == 0
+    results = json.loads((report / "report.json").read_text())
+    assert results["latency_ms"]["p50"] > 0

@@ -1,0 +1,215 @@
+"""Pretrained backbones against transformers' own forward, with the same small random weights."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vla.decoding.token_decoder import Leading, TokenDecoder
+from vla.decoding.vlm_tokens import VlmTokens
+from vla.embodiment import CameraSpec
+from vla.model.vla_model import Head, Vocabulary
+from vla.model.vlm.families import family_named, transformers_class
+from vla.model.vlm.pictures import prepare
+from vla.model.vlm.vlm_backbone import VlmBackbone, VlmPrefix
+from vla.model.vlm.vlm_config import ActionIds, StateInput, VlmConfig
+from vla.model.vlm.vlm_model import VlmModel
+from vla.tokens.bins import line_grammar
+
+pytest.importorskip("transformers")
+
+from vla.testing.tiny_vlms import IMAGE_TOKEN, NAMES, SENTENCES, family_of, tiny_architecture, tiny_words
+
+CAMERAS = (CameraSpec("scene", 16, 16), CameraSpec("wrist", 24, 32))
+ACTIONS, TOKENS = 7, 5
+
+
+@functools.cache
+def make_backbone(name: str, state: StateInput = StateInput.NONE) -> VlmBackbone:
+    family, words = family_named(family_of(name)), tiny_words(name)
+    config = VlmConfig(
+        family.name,
+        tiny_architecture(name),
+        family.prompt.ids(words),
+        family.prompt.instruction,
+        text_tokens=24,
+        state=state,
+        action_ids=ActionIds.LEAST_USED,
+    )
+    torch.manual_seed(0)
+    return VlmBackbone(config.with_actions(words, ACTIONS), CAMERAS, state_dim=3).eval()
+
+
+def make_model(name: str, head: Head) -> VlmModel:
+    backbone = make_backbone(name)
+    torch.manual_seed(1)
+    vocabulary = Vocabulary(backbone.text_vocabulary_size, ACTIONS)
+    return VlmModel(backbone, head, vocabulary, TOKENS).eval()
+
+
+def pictures(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {camera.name: (3, camera.height, camera.width, 3) for camera in CAMERAS}
+    return {name: torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for name, size in sizes.items()}
+
+
+@torch.no_grad()
+def embed(backbone: VlmBackbone, name: str, seed: int = 0) -> VlmPrefix:
+    """Three instructions of different lengths, so that two of them are padded."""
+    text, is_padding = tiny_words(name).encode_batch(SENTENCES[:3], 24)
+    assert len(set(is_padding.sum(1))) > 1
+    return backbone.embed(pictures(seed), torch.from_numpy(text), torch.from_numpy(is_padding), torch.zeros(3, 3))
+
+
+def make_peer(backbone: VlmBackbone) -> Any:
+    """The library's whole model around the same weights."""
+    whole = transformers_class(backbone.family)(backbone.sizes)
+    whole.model = backbone.vlm
+    if backbone.lm_head is None:
+        whole.lm_head.weight = whole.get_input_embeddings().weight
+    else:
+        whole.lm_head = backbone.lm_head
+    return whole.eval()
+
+
+def prompt_ids(backbone: VlmBackbone, name: str, row: int) -> list[int]:
+    """The prompt as one would write it by hand, with one image token where a picture's token will be."""
+    prompt, words = backbone.config.prompt, tiny_words(name)
+    image_id = words.id_of(IMAGE_TOKEN)
+    ids: list[Any] = [*prompt.before]
+    for camera in CAMERAS:
+        rows, columns = backbone.family.grid(backbone.sizes, size_of(backbone, camera))
+        ids += [*prompt.picture_open, *[image_id] * (rows * columns), *prompt.picture_close]
+    return [*ids, *prompt.opening, *words.encode(SENTENCES[row]), *prompt.closing]
+
+
+def size_of(backbone: VlmBackbone, camera: CameraSpec) -> tuple[int, int]:
+    return backbone.family.picture_size(backbone.sizes, camera, 0)
+
+
+def peer_pictures(backbone: VlmBackbone, row: int) -> dict[str, Tensor]:
+    style, seen = backbone.family.style, pictures()
+    pixels = [prepare(seen[camera.name][row : row + 1], size_of(backbone, camera), style) for camera in CAMERAS]
+    match backbone.family.name:
+        case "smolvlm" | "idefics3":
+            return {"pixel_values": torch.cat(pixels)[None]}
+        case "qwen2_5_vl" | "qwen3_vl":
+            from vla.model.vlm.qwen_family import patches_of
+
+            patches, grids = zip(
+                *(patches_of(picture, backbone.sizes.vision_config) for picture in pixels), strict=True
+            )
+            return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.cat(grids)}
+        case _:
+            return {"pixel_values": torch.cat(pixels)}
+
+
+@torch.no_grad()
+def peer_logits(backbone: VlmBackbone, name: str, row: int, continuation: list[int]) -> Tensor:
+    prompt = prompt_ids(backbone, name, row)
+    ids = torch.tensor([prompt + continuation])
+    more = peer_pictures(backbone, row)
+    if backbone.family.name == "paligemma":
+        more["token_type_ids"] = (torch.arange(ids.shape[1]) >= len(prompt)).long()[None]
+    if "image_grid_thw" in more:
+        more["mm_token_type_ids"] = (ids == tiny_words(name).id_of(IMAGE_TOKEN)).long()
+    return make_peer(backbone)(input_ids=ids, **more).logits[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_of_prefix_and_continuation_are_those_of_transformers(name: str) -> None:
+    backbone = make_backbone(name)
+    prefix, new = embed(backbone, name), torch.tensor([[5, 6, 7], [8, 9, 10], [11, 12, 13]])
+    with torch.no_grad():
+        ours = backbone.word_logits(backbone.hidden(prefix, backbone.embed_words(new), True))
+    for row in range(3):
+        theirs = peer_logits(backbone, name, row, new[row].tolist())
+        is_real = torch.cat([~prefix.is_padding[row], torch.ones(3, dtype=torch.bool)])
+        torch.testing.assert_close(ours[row][is_real], theirs, atol=1e-5, rtol=0)
+        assert theirs.std() > 0.3  # logits that say something
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_and_words_reach_the_logits(name: str) -> None:
+    backbone = make_backbone(name)
+    one, other = embed(backbone, name), embed(backbone, name, seed=1)
+    new = backbone.embed_words(torch.tensor([[5]] * 3)).detach()
+    with torch.no_grad():
+        seen, unseen = backbone(one, new, True), backbone(other, new, True)
+    assert (seen - unseen).abs().max() > 1e-3
+    assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_decoder_writes_what_transformers_finds_most_likely(name: str) -> None:
+    """Token by token through the cache; what is most likely is asked of the library with all tokens before it."""
+    model = make_model(name, Head.AUTOREGRESSIVE)
+    backbone, first = model.backbone, model.backbone.config.first_action_id
+    assert first is not None
+    decoded = TokenDecoder(model, line_grammar(TOKENS, ACTIONS)).decode(embed(backbone, name)).ids
+    for row in range(3):
+        ids = (decoded[row] + first).tolist()
+        theirs = peer_logits(backbone, name, row, ids)[-TOKENS - 1 : -1, first : first + ACTIONS]
+        assert theirs.argmax(-1).tolist() == decoded[row].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("head", Head)
+def test_decoding_has_the_logits_of_training(name: str, head: Head) -> None:
+    model = make_model(name, head)
+    prefix = embed(model.backbone, name)
+    actions = torch.randint(0, ACTIONS, (3, TOKENS), generator=torch.Generator().manual_seed(2))
+    tokens = VlmTokens(model)
+    with torch.no_grad():
+        whole = model(prefix, actions)[..., model.vocabulary.num_text :]
+        if head is Head.SLOTS:
+            found = tokens.slots(prefix.tokens, prefix.is_padding, actions[:, :0])
+        else:
+            cache = tokens.new_cache(prefix.tokens, TOKENS)
+            steps = [tokens.start(prefix.tokens, prefix.is_padding, cache)[:, None]]
+            for index in range(1, TOKENS):
+                steps.append(tokens.extend(actions[:, index - 1 : index], torch.tensor([index]), cache))
+            found = torch.cat(steps, dim=1)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["paligemma", "qwen3_vl"])
+def test_a_prefix_that_was_read_before_changes_nothing(name: str) -> None:
+    model = make_model(name, Head.AUTOREGRESSIVE)
+    prefix = embed(model.backbone, name)
+    decoder = TokenDecoder(model, line_grammar(TOKENS, ACTIONS))
+    leading = Leading("same", prefix.tokens.shape[1])
+    fresh = decoder.decode(prefix, leading=leading)
+    again = decoder.decode(prefix, leading=leading)
+    assert torch.equal(fresh.ids, again.ids)
+    torch.testing.assert_close(fresh.log_probability, again.log_probability)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_given_up_for_actions_are_no_words_any_more(name: str) -> None:
+    model = make_model(name, Head.AUTOREGRESSIVE)
+    first = model.backbone.config.first_action_id
+    assert first is not None
+    prefix = embed(model.backbone, name)
+    with torch.no_grad():
+        share = model(prefix, torch.zeros((3, TOKENS), dtype=torch.int64)).softmax(-1)
+    assert share[..., first : first + ACTIONS].max() == 0
+    assert np.isclose(share.sum(-1), 1, atol=1e-5).all()
+    assert model.vocabulary.size == share.shape[-1]
+
+
+def test_proprioception_is_one_token_before_the_closing_ones() -> None:
+    without, backbone = make_backbone("smolvlm"), make_backbone("smolvlm", StateInput.PROJECTED)
+    assert backbone.num_prefix_tokens == without.num_prefix_tokens + 1
+    text, is_padding = tiny_words("smolvlm").encode_batch(SENTENCES[:3], 24)
+    state = torch.eye(3)
+    with torch.no_grad():
+        prefix = backbone.embed(pictures(), torch.from_numpy(text), torch.from_numpy(is_padding), state)
+    place = -1 - len(backbone.config.prompt.closing)
+    assert not prefix.is_padding[:, place].any()
+    assert (prefix.tokens[0, place] - prefix.tokens[1, place]).abs().max() > 1e-3

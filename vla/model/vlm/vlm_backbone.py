@@ -1,0 +1,256 @@
+"""A pretrained vision-language model between our prefix and our cache.
+
+    before [open picture close] ... opening instruction state closing | actions
+    └──────────────────────────── prefix ────────────────────────────┘
+
+The tower, the embedding and the layers are those of `transformers`; which token stands where, who sees whom, and where
+keys and values lie is ours, the same for every family. Padding stands behind the instruction, is seen by nobody and
+counts in no position.
+
+Where a family adds features of its tower behind the first layers (Qwen3-VL), they travel beside the prefix's tokens:
+the prefix is then several widths wide, and everything but pictures is 0 in the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vla.embodiment import CameraSpec
+from vla.errors import ConfigError
+from vla.model.cache import KeyValueCache
+from vla.model.masks import as_bias, following
+from vla.model.transformer import Mask
+from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
+from vla.model.vlm.pictures import prepare
+from vla.model.vlm.places import Span, behind, positions_of, without_padding
+from vla.model.vlm.prompt import PARTS
+from vla.model.vlm.vlm_config import StateInput, VlmConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class VlmPrefix:
+    """Everything seen and said, embedded, with its padding mask."""
+
+    tokens: Float[Tensor, "batch tokens width"]
+    is_padding: Bool[Tensor, "batch tokens"]
+    grounding: None = None
+
+
+class VlmBackbone(nn.Module):
+    """Embeds a prefix, and continues it."""
+
+    _places: Int64[Tensor, "axes tokens"]
+    """Positions of the prefix's tokens, if nothing is padding."""
+
+    def __init__(self, config: VlmConfig, cameras: Sequence[CameraSpec], state_dim: int) -> None:
+        """Make the model, with random weights.
+
+        Raises:
+            ConfigError: if the model's sizes do not go together with these cameras.
+        """
+        super().__init__()
+        self.config, self.family = config, family_named(config.family)
+        self.sizes = transformers_config(self.family, config.architecture)
+        text = self.sizes.get_text_config()
+        self.width, self.text_vocabulary_size = int(text.hidden_size), int(text.vocab_size)
+        self._num_levels = self.family.num_levels(self.sizes)
+        self._softcap = getattr(text, "final_logit_softcapping", None)
+        whole = cast(Any, make_transformers_model(self.family, self.sizes))
+        self.vlm = whole.model
+        self.lm_head = None if whole.lm_head.weight is self._embedding.weight else whole.lm_head
+        if config.state is StateInput.PROJECTED:
+            self.state_embedding = nn.Sequential(
+                nn.Linear(state_dim, self.width), nn.SiLU(), nn.Linear(self.width, self.width)
+            )
+        self.camera_names = [camera.name for camera in cameras]
+        self._picture_sizes = [self.family.picture_size(self.sizes, camera, config.picture_side) for camera in cameras]
+        for part in PARTS:
+            ids = torch.tensor(getattr(config.prompt, part), dtype=torch.int64)
+            self.register_buffer(f"_{part}", ids, persistent=False)
+        spans = self._spans()
+        places = positions_of(spans, first=self.family.first_position, axes=self.family.axes)
+        self.register_buffer("_places", places, persistent=False)
+        self._check_window(text)
+
+    def _check_window(self, text: Any) -> None:
+        window = getattr(text, "sliding_window", None)
+        if getattr(text, "use_sliding_window", True) and window and window <= self.num_prefix_tokens:
+            raise ConfigError(f"a window of {window} tokens is shorter than the prefix of {self.num_prefix_tokens}")
+
+    def _spans(self) -> list[Span]:
+        prompt = self.config.prompt
+        spans = [Span(len(prompt.before))]
+        for size in self._picture_sizes:
+            picture = Span(*self.family.grid(self.sizes, size), is_picture=True)
+            spans += [Span(len(prompt.picture_open)), picture, Span(len(prompt.picture_close))]
+        has_state = self.config.state is StateInput.PROJECTED
+        return [
+            *spans,
+            Span(len(prompt.opening)),
+            Span(self.config.text_tokens),
+            Span(int(has_state)),
+            Span(len(prompt.closing)),
+        ]
+
+    @property
+    def is_prefix_causal(self) -> bool:
+        return self.family.is_prefix_causal
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        return self._places.shape[1]
+
+    @property
+    def language(self) -> nn.Module:
+        """The language model."""
+        return self.family.language(self.vlm)
+
+    @property
+    def _embedding(self) -> nn.Embedding:
+        return cast(nn.Embedding, self.language.embed_tokens)
+
+    def embed_words(self, ids: Int64[Tensor, "*batch tokens"]) -> Float[Tensor, "*batch tokens width"]:
+        """What stands for words at the language model's entry."""
+        return self._embedding(ids)
+
+    def word_logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens words"]:
+        """Of the whole text vocabulary."""
+        return self.capped(self.raw_word_logits(hidden))
+
+    def raw_word_logits(self, hidden: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Of these rows of the text vocabulary, before the model's cap on logits, if it has one."""
+        if self.lm_head is None:
+            return functional.linear(hidden, self._embedding.weight[rows])
+        bias = self.lm_head.bias
+        return functional.linear(hidden, self.lm_head.weight[rows], None if bias is None else bias[rows])
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Logits within the model's cap, if it has one."""
+        return logits if self._softcap is None else torch.tanh(logits / self._softcap) * self._softcap
+
+    def embed(
+        self,
+        images: Mapping[str, UInt8[Tensor, "batch height width 3"]],
+        text: Int64[Tensor, "batch text_tokens"],
+        text_is_padding: Bool[Tensor, "batch text_tokens"],
+        state: Float[Tensor, "batch state_dim"],
+        *,
+        insulated: bool = False,
+    ) -> VlmPrefix:
+        """The prefix; see the top of this file.
+
+        Args:
+            images: by camera name; RGB.
+            state: normalised proprioception.
+            insulated: whether gradients through the prefix's tokens end before what sees and reads: the tower, its
+                connector and the embedding of words.
+        """
+        batch = len(text)
+        parts = [self._fixed("before", batch)]
+        for name, size in zip(self.camera_names, self._picture_sizes, strict=True):
+            picture = self._look(images[name], size)
+            parts += [self._fixed("picture_open", batch), picture, self._fixed("picture_close", batch)]
+        parts += [self._fixed("opening", batch), self.widened(self.embed_words(text))]
+        start = sum(part.shape[1] for part in parts) - text.shape[1]
+        parts.append(self._fixed("closing", batch))
+        if insulated:
+            parts = [part.detach() for part in parts]
+        if self.config.state is StateInput.PROJECTED:
+            parts.insert(-1, self.widened(self.state_embedding(state)[:, None]))
+        tokens = torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+        is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        is_padding[:, start : start + text.shape[1]] = text_is_padding
+        return VlmPrefix(tokens, is_padding)
+
+    def _fixed(self, part: str, batch: int) -> Tensor:
+        ids = cast(Tensor, getattr(self, f"_{part}"))
+        return self.widened(self.embed_words(ids)).expand(batch, -1, -1)
+
+    def widened(self, tokens: Tensor) -> Tensor:
+        """Tokens that are no picture, as wide as a prefix is."""
+        return functional.pad(tokens, (0, (self._num_levels - 1) * self.width))
+
+    def _look(self, images: UInt8[Tensor, "batch height width 3"], size: tuple[int, int]) -> Tensor:
+        return torch.cat(self.family.look(self.vlm, prepare(images, size, self.family.style)), dim=-1)
+
+    def forward(
+        self, prefix: VlmPrefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
+    ) -> Float[Tensor, "batch slots width"]:
+        """Hidden states of the slots that follow a prefix, computed in one pass."""
+        return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
+
+    def hidden(
+        self, prefix: VlmPrefix, new: Float[Tensor, "batch new width"], is_causal: bool
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Hidden states of a prefix and of what follows it."""
+        num_new = new.shape[1]
+        blocked = following(prefix.is_padding, num_new, is_prefix_causal=self.is_prefix_causal)
+        if is_causal:
+            ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
+            own = prefix.tokens.shape[1]
+            blocked[:, :, own:, own:] = ahead
+        x = torch.cat([prefix.tokens, self.widened(new.to(prefix.tokens.dtype))], dim=1)
+        return self.read(x, as_bias(blocked, x.dtype), self.positions(prefix.is_padding, num_new))
+
+    def positions(self, is_padding: Bool[Tensor, "batch prefix"], num_new: int) -> Int64[Tensor, "axes batch tokens"]:
+        """Of a prefix and of `num_new` tokens behind it."""
+        new = torch.arange(num_new, device=is_padding.device)
+        return torch.cat([without_padding(self._places, is_padding), self.positions_behind(is_padding, new)], dim=2)
+
+    def positions_behind(
+        self, is_padding: Bool[Tensor, "batch places"], index: Int64[Tensor, " new"]
+    ) -> Int64[Tensor, "axes batch new"]:
+        """Of tokens `index` behind a prefix."""
+        return behind(self._places, is_padding, index)
+
+    def read(
+        self,
+        x: Float[Tensor, "batch tokens wide"],
+        blocked: Mask,
+        position: Int64[Tensor, "axes batch tokens"],
+        cache: KeyValueCache | None = None,
+        place: Int64[Tensor, " tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Hidden states of `x`.
+
+        Args:
+            blocked: what is added to the scores.
+            cache: the keys and values of `x` are written to it.
+            place: where in the cache; `x` then attends to all places, else to itself alone, as the first in the cache.
+        """
+        language = cast(Any, self.language)
+        entry, *levels = x.split(self.width, dim=-1)
+        position = position[0] if self.family.axes == 1 else position
+        rotation = language.rotary_emb(entry, position)
+        past = None if cache is None else _CacheView(cache, place)
+        state = entry
+        for index, layer in enumerate(language.layers):
+            state = layer(state, attention_mask=blocked, position_embeddings=rotation, past_key_values=past)
+            if index < len(levels):
+                state = state + levels[index]
+        return language.norm(state)
+
+    def new_cache(self, prefix: Float[Tensor, "batch prefix wide"], num_tokens: int) -> KeyValueCache:
+        text = self.sizes.get_text_config()
+        head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return KeyValueCache.allocate(
+            prefix, num_tokens, layers=text.num_hidden_layers, heads=text.num_key_value_heads, head_dim=head_dim
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _CacheView:
+    """Our cache, as the layers of `transformers` write to theirs."""
+
+    cache: KeyValueCache
+    place: Int64[Tensor, " tokens"] | None
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        return self.cache.layers[layer].write(key, value, self.place)

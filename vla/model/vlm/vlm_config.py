@@ -1,0 +1,121 @@
+"""What is chosen of a pretrained backbone, and what a checkpoint remembers of it.
+
+A checkpoint remembers sizes and prompt, never a path: it runs where the files it began with are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from vla.errors import ConfigError
+from vla.model.vlm.prompt import PromptIds
+from vla.tokens.words import PretrainedWords
+
+KIND = "pretrained"
+
+
+class StateInput(enum.Enum):
+    """How proprioception enters the prefix."""
+
+    PROJECTED = "projected"
+    """As one token, a projection of all its numbers."""
+    NONE = "none"
+    """Not at all, as in the model's own training."""
+
+
+class ActionIds(enum.Enum):
+    """Which ids stand for action tokens."""
+
+    APPENDED = "appended"
+    """New ones behind the vocabulary, with embeddings and logits of their own."""
+    LEAST_USED = "least_used"
+    """The last ordinary ids of the text vocabulary, its rarest merges, as in RT-2 and OpenVLA."""
+
+
+@dataclasses.dataclass
+class PretrainedConfig:
+    """Which pretrained backbone, and how robots use it."""
+
+    family: str | None = None
+    """paligemma, smolvlm, idefics3, qwen2_5_vl, qwen3_vl or internvl; null for the compact backbone."""
+    path: str = ""
+    """Folder with config.json, tokenizer.json and *.safetensors, or the name of a repository in the local cache."""
+    text_tokens: int = 48
+    """The longest instruction, in tokens of the model's own tokenizer."""
+    picture_side: int = 0
+    """Longest side of a picture in pixels, for families that see any size; 0 leaves pictures as they are."""
+    state: StateInput = StateInput.PROJECTED
+    """How proprioception enters the prefix."""
+    action_ids: ActionIds = ActionIds.APPENDED
+    """Which ids stand for action tokens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VlmConfig:
+    """A pretrained backbone's sizes, and how robots use it."""
+
+    family: str
+    architecture: Mapping[str, Any]
+    """The content of its `config.json`."""
+    prompt: PromptIds
+    template: str
+    """What an instruction is written into."""
+    text_tokens: int
+    picture_side: int = 0
+    state: StateInput = StateInput.PROJECTED
+    action_ids: ActionIds = ActionIds.APPENDED
+    first_action_id: int | None = None
+    """Of action ids that are text ids too."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """None: answers in words are trained with the compact backbone alone."""
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "family": self.family,
+            "architecture": dict(self.architecture),
+            "prompt": self.prompt.to_json(),
+            "template": self.template,
+            "text_tokens": self.text_tokens,
+            "picture_side": self.picture_side,
+            "state": self.state.value,
+            "action_ids": self.action_ids.value,
+            "first_action_id": self.first_action_id,
+        }
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> VlmConfig:
+        """The configuration that `to_json` wrote."""
+        first = tree["first_action_id"]
+        return VlmConfig(
+            family=str(tree["family"]),
+            architecture=dict(tree["architecture"]),
+            prompt=PromptIds.from_json(tree["prompt"]),
+            template=str(tree["template"]),
+            text_tokens=int(tree["text_tokens"]),
+            picture_side=int(tree["picture_side"]),
+            state=StateInput(tree["state"]),
+            action_ids=ActionIds(tree["action_ids"]),
+            first_action_id=None if first is None else int(first),
+        )
+
+    def with_actions(self, words: PretrainedWords, num_actions: int) -> VlmConfig:
+        """The configuration with a place for so many action tokens.
+
+        Raises:
+            ConfigError: if the text vocabulary has no room for them, with the numbers.
+        """
+        if self.action_ids is ActionIds.APPENDED:
+            return self
+        ids = words.last_ordinary_ids(num_actions)
+        if ids is None:
+            raise ConfigError(
+                f"{num_actions} action tokens do not fit: the tokenizer has {words.vocabulary_size} ids, of which the "
+                f"last {words.room} ordinary ones could be given up; use fewer (vocabulary=) or action_ids=appended"
+            )
+        return dataclasses.replace(self, first_action_id=ids.start)

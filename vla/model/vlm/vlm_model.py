@@ -1,0 +1,98 @@
+"""A pretrained backbone, a head, and the logits of words and actions.
+
+    ids:   0 .. text_vocabulary_size - 1            words, as the model's own tokenizer numbers them
+           text_vocabulary_size ..                  action tokens, in the action tokenizer's order
+
+Action tokens have embeddings and logits of their own, or those of text ids that are given up for them: these then are
+no words any more, and their logits stand where the action tokens' do.
+
+The heads are those of `vla.model.vla_model`. The first token is predicted from the last one of the prefix, as the model
+predicts the next word, so that the autoregressive head adds nothing to the sequence that was not there in pretraining.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vla.model.vla_model import Head, Vocabulary
+from vla.model.vlm.vlm_backbone import VlmBackbone, VlmPrefix
+from vla.model.vlm.vlm_config import ActionIds
+
+
+class VlmModel(nn.Module):
+    """See the top of this file."""
+
+    def __init__(self, backbone: VlmBackbone, head: Head, vocabulary: Vocabulary, num_action_tokens: int) -> None:
+        super().__init__()
+        self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
+        self.num_action_tokens = num_action_tokens
+        self.slots = nn.Parameter(torch.zeros(num_action_tokens if head is Head.SLOTS else 0, backbone.width))
+        if backbone.config.action_ids is ActionIds.APPENDED:
+            self.action_embedding = nn.Embedding(vocabulary.num_action, backbone.width)
+            self.action_logits = nn.Linear(backbone.width, vocabulary.num_action, bias=False)
+        self.initialise_actions()
+
+    @torch.no_grad()
+    def initialise_actions(self) -> None:
+        """New embeddings as large as the words' are, new logits as small as a word's."""
+        some = self.backbone.embed_words(torch.arange(min(256, self.vocabulary.num_text), device=self.slots.device))
+        scale = float(some.std().clamp(min=1e-4))
+        self.slots.normal_(std=scale)
+        if self._first is None:
+            self.action_embedding.weight.normal_(std=scale)
+            self.action_logits.weight.normal_(std=0.02)
+
+    @property
+    def _first(self) -> int | None:
+        return self.backbone.config.first_action_id
+
+    def embed_actions(self, token: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
+        """What stands for action tokens at the language model's entry."""
+        return self.action_embedding(token) if self._first is None else self.backbone.embed_words(token + self._first)
+
+    def slot_inputs(
+        self, batch: int, forced: Int64[Tensor, "batch forced"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """What the slots head reads: where each slot stands, and the token in it where it is known."""
+        slots = self.slots.expand(batch, -1, -1)
+        if forced is None or forced.shape[1] == 0:
+            return slots
+        known = self.embed_actions(forced.clamp(min=0)).masked_fill(forced[..., None] < 0, 0.0)
+        return slots + functional.pad(known, (0, 0, 0, slots.shape[1] - forced.shape[1])).to(slots.dtype)
+
+    def forward(
+        self,
+        prefix: VlmPrefix,
+        actions: Int64[Tensor, "batch tokens"],
+        forced: Int64[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of every action token, given the true ones before it (autoregressive) or the forced ones (slots).
+
+        Args:
+            actions: action tokens, as the tokenizer numbers them; -1 is padding.
+            forced: action tokens that are known; -1 where none is.
+        """
+        if self.head is Head.SLOTS:
+            return self.logits(self.backbone(prefix, self.slot_inputs(len(actions), forced), False))
+        before = self.embed_actions(actions[:, :-1].clamp(min=0))
+        return self.logits(self.backbone.hidden(prefix, before, True)[:, prefix.tokens.shape[1] - 1 :])
+
+    def logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Of words, then of action tokens."""
+        words = self.backbone.word_logits(hidden)
+        actions = self.logits_of_actions(hidden)
+        if self._first is not None:
+            given_up = torch.arange(words.shape[-1], device=words.device) - self._first
+            is_action = (given_up >= 0) & (given_up < self.vocabulary.num_action)
+            words = words.masked_fill(is_action, torch.finfo(words.dtype).min)
+        return torch.cat([words, actions], dim=-1)
+
+    def logits_of_actions(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens actions"]:
+        """Of action tokens alone."""
+        if self._first is None:
+            return self.backbone.capped(self.action_logits(hidden))
+        rows = slice(self._first, self._first + self.vocabulary.num_action)
+        return self.backbone.capped(self.backbone.raw_word_logits(hidden, rows))

@@ -1,0 +1,132 @@
+"""How text becomes ids: what a model asks of a text tokenizer, and the tokenizers that pretrained models bring.
+
+`TextTokenizer` (`vla.tokens.text`) is ours, trained on instructions. `PretrainedWords` is another's, read from the
+`tokenizer.json` beside its weights: plain JSON, no code. It fills in a template first, because subwords do not know
+where a template ends and an instruction begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from tokenizers import Tokenizer
+
+from vla.errors import CheckpointError
+
+PLACE = "{instruction}"
+
+
+@runtime_checkable
+class WordTokenizer(Protocol):
+    """Instructions to ids, and back."""
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def encode_batch(
+        self, texts: Sequence[str], length: int
+    ) -> tuple[Int64[np.ndarray, "batch tokens"], Bool[np.ndarray, "batch tokens"]]:
+        """Ids padded to `length`, and where they are padding.
+
+        Raises:
+            ValueError: if a text is longer than `length` tokens; nothing is cut off silently.
+        """
+        ...
+
+    def to_json(self) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedWords:
+    """The tokenizer of a pretrained language model."""
+
+    source: str
+    """The content of its `tokenizer.json`."""
+    template: str = PLACE
+    """What an instruction is written into."""
+
+    def __post_init__(self) -> None:
+        if self.template.count(PLACE) != 1:
+            raise CheckpointError(f"a template has one {PLACE}, got '{self.template}'")
+        if not isinstance(self._tokenizer, Tokenizer):
+            raise AssertionError
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        try:
+            tokenizer = Tokenizer.from_str(self.source)
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"the text tokenizer cannot be read: {error}") from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str) -> list[int]:
+        return self.pieces(self.template.replace(PLACE, text))
+
+    def pieces(self, text: str) -> list[int]:
+        """The ids of a text that is not written into the template, nothing put around them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def id_of(self, token: str) -> int | None:
+        """The id of one token, if there is such a token."""
+        return self._tokenizer.token_to_id(token)
+
+    def last_ordinary_ids(self, count: int) -> range | None:
+        """The last ids in a row, the rarest of the merges, that are neither added tokens nor single characters.
+
+        Returns:
+            `count` of them, or None if there are fewer.
+        """
+        ordinary = self._ordinary()
+        if not ordinary:
+            return None
+        end = max(ordinary) + 1
+        first = end - count
+        return range(first, end) if count <= self.room else None
+
+    @property
+    def room(self) -> int:
+        """How many ordinary ids there are in a row, counted from the last one down."""
+        ordinary = self._ordinary()
+        last = max(ordinary, default=-1)
+        count = 0
+        while last - count in ordinary:
+            count += 1
+        return count
+
+    def _ordinary(self) -> set[int]:
+        added = set(self._tokenizer.get_added_tokens_decoder())
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        return {index for token, index in vocabulary.items() if index not in added and len(token) > 1}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+
+    def encode_batch(
+        self, texts: Sequence[str], length: int
+    ) -> tuple[Int64[np.ndarray, "batch tokens"], Bool[np.ndarray, "batch tokens"]]:
+        ids = np.zeros((len(texts), length), np.int64)
+        is_padding = np.ones((len(texts), length), np.bool_)
+        for row, hidden, text in zip(ids, is_padding, texts, strict=True):
+            tokens = self.encode(text)
+            if len(tokens) > length:
+                raise ValueError(f"an instruction may have {length} tokens, got {len(tokens)}: '{text}'")
+            row[: len(tokens)], hidden[: len(tokens)] = tokens, False
+        return ids, is_padding
+
+    def to_json(self) -> str:
+        return self.source
