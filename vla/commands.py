@@ -54,6 +54,9 @@ COMMANDS = {
     "deploy inspect": Command(
         "vla_robot_io.inspect_command:main", "draw a run on an arm, and do it again in simulation"
     ),
+    "console": Command(
+        "vla_robot_io.console.console_command:main", "show a run on an arm on a local page, with a stop button"
+    ),
     "robot scan": Command("vla_robot_io.servos.robot_commands:scan_main", "look for servos on a port"),
     "robot check": Command("vla_robot_io.servos.robot_commands:check_main", "read what servos say of themselves"),
     "robot calibrate": Command(

@@ -15,10 +15,10 @@ The arm is listened to while it moves, not while a policy thinks: it then stands
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, UInt8
 
 from vla.clearance import ArmClearance, Nearness
 from vla.embodiment import Embodiment
@@ -104,11 +104,11 @@ class ArmEnvironment:
         self._duration_s = duration_s
         self.on_step: Callable[[StepReport], None] | None = None
         """Told of every control step, those that end in an error too."""
+        self.permit: Callable[[], Reason | None] | None = None
+        """Asked before every command; a reason not to give it holds the arm there and then."""
         _check_control(self._control, duration_s)
-        if not 0 < speed <= 1:
-            raise ConfigError(f"speed is above 0 and at most 1, got {speed}")
-        self._speed = speed
-        self._num_commands = round(commands_per_step(robot) / speed)
+        self._commands_per_step = commands_per_step(robot)
+        self._speed, self._num_commands = speed, self._commands_at(speed)
         self._period_s = 1.0 / robot.arm.spec.rate_hz
         limits = limits_of(robot.arm.spec, envelope)
         self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, limits)
@@ -120,6 +120,8 @@ class ArmEnvironment:
         self._instruction = ""
         self._index = 0
         self._began_s = self._observed_s = self._due_s = clock.now()
+        self._paused_s = 0.0
+        self._speed_since_s = self._policy_since_s = self._began_s
         self._overruns_in_a_row = 0
 
     @property
@@ -166,7 +168,8 @@ class ArmEnvironment:
         self._arm.enable()
         self._cameras.forget()
         self._index = self._overruns_in_a_row = 0
-        self._began_s = self._clock.now()
+        self._began_s = self._speed_since_s = self._policy_since_s = self._clock.now()
+        self._paused_s = 0.0
         return self._observe()
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
@@ -195,6 +198,107 @@ class ArmEnvironment:
             self._arm.close()
         finally:
             self._cameras.close()
+
+    # ------------------------------------------------------------------ the operator's
+
+    @property
+    def speed(self) -> float:
+        """At which the policy's time passes."""
+        return self._speed
+
+    @property
+    def now_s(self) -> float:
+        """By the robot's clock."""
+        return self._clock.now()
+
+    @property
+    def acted_s(self) -> float:
+        """How much of the episode's time has passed."""
+        return self._clock.now() - self._began_s - self._paused_s
+
+    @property
+    def instruction(self) -> str:
+        """What is to be done, in words."""
+        return self._instruction
+
+    def instruct(self, instruction: str) -> None:
+        """Say from the next observation on what else is to be done."""
+        self._instruction = instruction
+
+    def change_speed(self, speed: float) -> None:
+        """From the next control step on; the policy's clock goes on from where it is.
+
+        Raises:
+            ConfigError: if it is not above 0 and at most 1.
+        """
+        self._num_commands = self._commands_at(speed)
+        self._policy_since_s, self._speed_since_s = self._policy_time(), self._observed_s
+        self._speed = speed
+
+    def wait(self, reason: Reason) -> Transition | None:
+        """Hold for one control step, which is none of the episode's time; None where a latched fault keeps us from it.
+
+        Raises:
+            ArmFault: if the arm falls into a fault meanwhile.
+        """
+        began_s = self._clock.now()
+        if self.mode is ArmMode.FAULT:
+            self._clock.sleep_until(began_s + self._num_commands * self._period_s)
+            self._paused_s += self._clock.now() - began_s
+            return None
+        before = self._arm.last
+        self._stand_still((reason,), began_s)
+        self._paused_s += self._clock.now() - began_s
+        applied = self._motion.action_between(before, self._arm.last)
+        self._report(began_s, applied, applied, 0)
+        self._index += 1
+        return self._transition(applied)
+
+    def images(self) -> Mapping[str, UInt8[np.ndarray, "height width 3"]]:
+        """What the cameras show now, for people; nothing if one cannot be read."""
+        try:
+            return self._cameras.look().images
+        except ObservationError:
+            return {}
+
+    @property
+    def latched(self) -> str | None:
+        """The fault that is latched now, by the name that its acknowledgement needs."""
+        return self._arm.latched
+
+    def latch(self, fault: str) -> None:
+        """Latch a fault that somebody else has found."""
+        self._arm.fault(fault)
+
+    def acknowledge(self, fault: str) -> None:
+        """Clear the latched fault of this name; the arm has to be enabled again.
+
+        Raises:
+            ArmError: if it is another.
+        """
+        self._arm.acknowledge(fault)
+
+    def enable(self) -> None:
+        """Torque on again, after a fault was acknowledged; nothing moves.
+
+        Raises:
+            ArmFault, ArmError: as `reset` does.
+        """
+        self._arm.enable()
+        self._cameras.forget()
+        self._overruns_in_a_row = 0
+
+    def _commands_at(self, speed: float) -> int:
+        if not 0 < speed <= 1:
+            raise ConfigError(f"speed is above 0 and at most 1, got {speed}")
+        return round(self._commands_per_step / speed)
+
+    def _is_permitted(self) -> bool:
+        reason = None if self.permit is None else self.permit()
+        if reason is not None:
+            self._arm.hold()
+            self._arm.note((reason,), "operator")
+        return reason is None
 
     # ------------------------------------------------------------------ acting
 
@@ -241,7 +345,7 @@ class ArmEnvironment:
                 self._arm.read()
                 late = self._is_overrun(due_s)
             overruns += late
-            if self._arm.is_running:
+            if self._arm.is_running and self._is_permitted():
                 self._arm.send(Setpoint(self._arm.last.positions + increment, target.gripper_m))
             # Late commands move the grid: to catch up would be to burst.
             due_s = (self._clock.now() if late else due_s) + self._period_s
@@ -285,13 +389,13 @@ class ArmEnvironment:
 
     def _policy_time(self) -> float:
         """When this was observed, by a clock that goes as fast as the policy's world."""
-        return self._began_s + self._speed * (self._observed_s - self._began_s)
+        return self._policy_since_s + self._speed * (self._observed_s - self._speed_since_s)
 
     def _transition(self, applied: Float32[np.ndarray, " action_dim"]) -> Transition:
         observation = self._observe()
         is_done = self._robot.is_done is not None and self._robot.is_done()
         # A step's own length is not held against the clock's last bit.
-        is_over = self._clock.now() - self._began_s > self._duration_s - 0.5 * self._period_s
+        is_over = self.acted_s > self._duration_s - 0.5 * self._period_s
         return Transition(observation, applied, terminated=is_done, truncated=is_over and not is_done, success=is_done)
 
     def _report(

@@ -34,9 +34,12 @@ from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.first_runs import has_been_dry, remember_dry
-from vla_robot_io.keeping import KeepConfig, Keeper, episode_recorder, source_of
+from vla_robot_io.keeping import Episodes, KeepConfig, Keeper, source_of
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import EXIT_OK, LiveRun, Task
+from vla_robot_io.operating.attending import attended, console_beside
+from vla_robot_io.operating.live_view import LiveView
+from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder
 
@@ -88,6 +91,13 @@ class DeployConfig:
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
     """Write video.mp4."""
+    console: bool = False
+    """Open the operator's console beside the run: a local page with the cameras, a stop button and pads to take over.
+    A run by real time can also be looked at with `vla console run=DIR`."""
+    console_port: int = 8090
+    """Of the console's page."""
+    shadow: bool = False
+    """A human drives, and the policy is only asked what it would do: the disagreement goes into run.json."""
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
     """Whether the run becomes an episode of a store."""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -146,15 +156,37 @@ def _run(
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
     source = source_of(config.policy or config.server)
-    episode = episode_recorder(config.keep, robot, instruction=config.instruction, seed=config.seed, source=source)
+    episodes = Episodes(config.keep, robot, seed=config.seed, source=source)
+    keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
     recorder = RunRecorder(config.out, header, frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
-    keeper = None if episode is None else Keeper(episode, config.keep)
-    run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper)
-    status = run.run(header)
+    with _attended(config, robot) as (attendance, view):
+        run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
+        status = run.run(header)
     if config.dry_run and status == EXIT_OK:
         remember_dry(robot.arm.spec.name, identity)
     return status
+
+
+@contextlib.contextmanager
+def _attended(config: DeployConfig, robot: Robot) -> Iterator[tuple[Attendance | None, LiveView | None]]:
+    """Who attends the run while the block lasts, and what they see: nobody and nothing by virtual time."""
+    if config.clock is ClockKind.VIRTUAL:
+        if config.console or config.shadow:
+            raise ConfigError("an operator lives by real time: console=true and shadow=true need clock=real")
+        yield None, None
+        return
+    about = {
+        "policy": config.policy or config.server,
+        "robot": config.driver,
+        "seconds": config.seconds,
+        "max_speed": config.speed,
+        "has_policy": True,
+    }
+    with attended(config.out, robot, about, is_shadow=config.shadow) as run, contextlib.ExitStack() as stack:
+        if config.console:
+            stack.enter_context(console_beside(config.out, config.console_port))
+        yield run.attendance, run.view
 
 
 def _is_dry(config: DeployConfig, robot: Robot, identity: str, console: Console) -> bool:

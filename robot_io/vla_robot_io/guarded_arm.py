@@ -96,6 +96,15 @@ class GuardedArm:
         return self._is_trusted
 
     @property
+    def latched(self) -> str | None:
+        """The fault that is latched now, by the name that its acknowledgement needs."""
+        if self._arm.mode is not ArmMode.FAULT:
+            return None
+        with contextlib.suppress(OSError, ArmError):
+            return self._arm.read().fault
+        return self.last_fault
+
+    @property
     def is_running(self) -> bool:
         return self._arm.mode is ArmMode.RUNNING
 
@@ -152,6 +161,14 @@ class GuardedArm:
             with contextlib.suppress(OSError):
                 self._arm.fault(text)
         return ArmFault(text)
+
+    def acknowledge(self, fault: str) -> None:
+        """Clear the latched fault; the arm must be enabled again.
+
+        Raises:
+            ArmError: if the latched fault is another.
+        """
+        self._arm.acknowledge(fault)
 
     def close(self) -> None:
         """Hold, and close the wire; torque stays as it is."""
@@ -216,7 +233,7 @@ class GuardedArm:
 
     def _heed_fault(self, state: ArmState) -> None:
         if state.mode is ArmMode.FAULT:
-            self.last_fault = self.last_fault or state.fault
+            self.last_fault = state.fault or self.last_fault
             raise ArmFault(f"{self._arm.spec.name} is in fault: {state.fault}")
 
     def _heed_tracking(self, state: ArmState) -> None:

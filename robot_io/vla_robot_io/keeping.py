@@ -6,12 +6,16 @@ Needs the store's own package, which is loaded only where a run is kept.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vla.errors import ConfigError
+import numpy as np
+
+from vla.errors import ConfigError, VlaError
 from vla.interfaces import Observation, Robot, Transition
 from vla_robot_io.episode_recorder import EpisodeRecorder
 
@@ -30,65 +34,157 @@ class KeepConfig:
     """What to write where no simulator tells; asked at the terminal if null, and false if there is none."""
 
 
-def episode_recorder(
-    config: KeepConfig, robot: Robot, *, instruction: str, seed: int, source: str
-) -> EpisodeRecorder | None:
-    """What records the run; None if it is not to be kept.
+class Episodes:
+    """Makes what records the episodes of one run."""
 
-    Args:
-        seed: of the scene if the robot is simulated; otherwise the first number that may be free.
-        source: who acts.
+    def __init__(self, config: KeepConfig, robot: Robot, *, seed: int, source: str) -> None:
+        """Nothing is opened yet.
 
-    Raises:
-        ConfigError: if the store's package is not installed.
-        StoreError: if the store is of another robot, or has this episode of a simulated one already.
-    """
-    if not config.store:
-        return None
-    try:
-        from vla_datasets.recording import EpisodeHead, EpisodeWriter
-        from vla_datasets.store import EpisodeStore
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"keep.store needs a package that is not installed: {error.name}") from error
-    store = EpisodeStore.open_or_create(config.store, robot.embodiment)
-    store.require_own(robot.embodiment)
-    task = config.task or instruction
-    # A scene of a laboratory has no seed: runs are numbered.
-    while not robot.is_simulated and store.contains(task, seed, source):
-        seed += 1
-    return EpisodeRecorder(EpisodeWriter(store, EpisodeHead(task, seed, source, instruction, config.licence)))
+        Args:
+            config: of a run that is to be kept.
+            robot: whose episodes they are.
+            seed: of the scene if the robot is simulated; otherwise the first number that may be free.
+            source: who acts.
+        """
+        self._config, self._robot = config, robot
+        self._seed, self._source = seed, source
+        self._num_made = 0
+
+    def __call__(self, instruction: str) -> EpisodeRecorder:
+        """What records the next episode.
+
+        Raises:
+            ConfigError: if the store's package is not installed.
+            StoreError: if the store is of another robot, or has the first episode of a simulated one already.
+        """
+        try:
+            from vla_datasets.recording import EpisodeHead, EpisodeWriter
+            from vla_datasets.store import EpisodeStore
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"keep.store needs a package that is not installed: {error.name}") from error
+        config, robot, seed = self._config, self._robot, self._seed
+        store = EpisodeStore.open_or_create(config.store, robot.embodiment)
+        store.require_own(robot.embodiment)
+        task = config.task or instruction
+        # A scene of a laboratory has no seed, nor has one that was acted in before: these runs are numbered.
+        while (self._num_made or not robot.is_simulated) and store.contains(task, seed, self._source):
+            seed += 1
+        self._num_made += 1
+        return EpisodeRecorder(EpisodeWriter(store, EpisodeHead(task, seed, self._source, instruction, config.licence)))
+
+
+class Recording(enum.Enum):
+    """What becomes of the steps now."""
+
+    OFF = "off"
+    ON = "on"
+    ENDED = "ended"
+    """The episode is over, and the operator is yet to say whether it is kept."""
 
 
 class Keeper:
-    """Pairs what was seen with the action that was really applied after it, and hands both to the recorder."""
+    """Pairs what was seen with the action that was really applied after it, and hands both to a recorder.
 
-    def __init__(self, recorder: EpisodeRecorder, config: KeepConfig) -> None:
-        self._recorder = recorder
-        self._config = config
-        self._seen: Observation | None = None
+        record ──► ON ── end ──► ENDED ── keep, discard ──► OFF ──► record ...
 
-    def begin(self, observation: Observation) -> None:
-        """The episode's first observation."""
-        self._seen = observation
+    Nothing here waits for the disk but `finish`, which is called when the arm is held and closed.
+    """
 
-    def step(self, transition: Transition) -> None:
-        """One control step; never waits."""
-        if self._seen is not None:
-            self._recorder.offer(self._seen, transition.applied)
-        self._seen = transition.observation
-
-    def finish(self, known: bool | None) -> dict[str, Any]:
-        """Commit the episode, or discard it; what became of it, for the summary.
+    def __init__(self, make: Callable[[str], EpisodeRecorder], config: KeepConfig, instruction: str) -> None:
+        """Begin the first episode.
 
         Args:
-            known: whether it succeeded, as a simulator says; None if there is none.
+            make: makes the recorder of an episode with this instruction.
+            config: says what to do with an episode of which nobody says anything.
+            instruction: of the first episode.
 
         Raises:
-            StoreError, ObservationError, ActionError: if it could not be written; it is not in the store then.
+            ConfigError, StoreError: as `make` does.
         """
-        success, who = told_success(self._config, known)
-        recorded = self._recorder.finish(success=success)
-        return {"store": self._config.store, **dataclasses.asdict(recorded), "success": success, "told_by": who}
+        self._make, self._config, self._instruction = make, config, instruction
+        self._recorder: EpisodeRecorder | None = make(instruction)
+        self._seen: Observation | None = None
+        self._closing: list[threading.Thread] = []
+        self._became: list[dict[str, Any]] = []
+        self.state = Recording.ON
+
+    @property
+    def num_episodes(self) -> int:
+        """Begun so far."""
+        return len(self._became) + (self._recorder is not None)
+
+    def begin(self, observation: Observation) -> None:
+        """The observation before the next step."""
+        self._seen = observation
+
+    def step(self, transition: Transition, labels: Mapping[str, np.ndarray] | None = None) -> None:
+        """One control step; never waits."""
+        if self._seen is not None and self._recorder is not None and self.state is Recording.ON:
+            self._recorder.offer(self._seen, transition.applied, labels)
+        self._seen = transition.observation
+
+    # ------------------------------------------------------------------ as the operator says
+
+    def record(self, instruction: str) -> str:
+        """Begin an episode; what is told to the operator."""
+        if self.state is not Recording.OFF:
+            return "an episode is there already: keep it or discard it first"
+        try:
+            self._recorder, self._instruction = self._make(instruction), instruction
+        except (VlaError, OSError) as error:
+            return f"no episode could be begun: {error}"
+        self.state = Recording.ON
+        return f"recording episode {self.num_episodes}"
+
+    def end(self) -> str:
+        """Take no more steps."""
+        if self.state is not Recording.ON:
+            return "nothing is being recorded"
+        self.state = Recording.ENDED
+        return "recording ended: keep or discard it"
+
+    def close(self, success: bool | None) -> str:
+        """End the episode, and keep it as a success or none, or discard it (None); another thread writes it."""
+        if self._recorder is None:
+            return "there is no episode to keep or to discard"
+        recorder, self._recorder, self.state = self._recorder, None, Recording.OFF
+        self._became.append({})
+        arguments = (recorder, len(self._became) - 1, success, "the operator")
+        thread = threading.Thread(target=self._finish, args=arguments, name="episode's end")
+        self._closing.append(thread)
+        thread.start()
+        return "episode discarded" if success is None else f"episode kept as {'a' if success else 'no'} success"
+
+    def instruct(self, instruction: str) -> str:
+        """An episode has one instruction: with another, one ends and the next begins."""
+        if self.state is not Recording.ON or instruction == self._instruction:
+            return ""
+        return f"{self.close(False)}; {self.record(instruction)}"
+
+    def finish(self, known: bool | None) -> dict[str, Any] | None:
+        """Wait for the episodes to be written; what became of the last one, with those before it; None without any.
+
+        Args:
+            known: whether the last one succeeded, as a simulator says; None if there is none.
+        """
+        if self._recorder is not None:
+            success, who = told_success(self._config, known)
+            self._became.append({})
+            self._finish(self._recorder, len(self._became) - 1, success, who)
+            self._recorder = None
+        for thread in self._closing:
+            thread.join()
+        if not self._became:
+            return None
+        *earlier, last = self._became
+        return {**last, **({"earlier": earlier} if earlier else {})}
+
+    def _finish(self, recorder: EpisodeRecorder, index: int, success: bool | None, who: str) -> None:
+        about = {"store": self._config.store, "success": success, "told_by": who}
+        try:
+            self._became[index] = {**about, **dataclasses.asdict(recorder.finish(success=success))}
+        except Exception as error:  # whatever keeps an episode from being written must not keep the run from closing
+            self._became[index] = {**about, "episode": None, "error": str(error)}
 
 
 def told_success(

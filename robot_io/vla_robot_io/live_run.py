@@ -1,8 +1,11 @@
 """One run of a policy on an arm, from the first look to the summary.
 
-preview, no torque ─► warm up the policy ─► rollout loop ─► hold ─► close the arm ─► close the files
-                                                │             ▲
-                          Ctrl-C, fault, bug ───┴─────────────┘
+preview, no torque ─► warm up the policy ─► turns ─► hold ─► close the arm ─► close the files
+                                              │        ▲
+                        Ctrl-C, fault, bug ───┴────────┘
+
+A turn is the policy's, a human's, or nobody's, as the operator says (`operating/`); the policy's is the one rollout
+loop. Without an operator there is one turn, the policy's, and a fault ends the run.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,13 +22,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from vla.embodiment import Embodiment
-from vla.errors import VlaError
-from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy, Transition
+from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy
 from vla_policies.chunking import ExecutionConfig
-from vla_policies.rollout import RolloutEvents, RolloutResult, rollout
+from vla_policies.rollout import rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.interrupts import interruptible, uninterrupted
 from vla_robot_io.keeping import Keeper
+from vla_robot_io.operating.acting import Acting
+from vla_robot_io.operating.live_view import LiveView
+from vla_robot_io.operating.operated import Acted, Attendance, OperatedEnvironment
+from vla_robot_io.operating.seat import Actor
 from vla_robot_io.recording import RunRecorder, observation_hash
 
 WARM_UP_PREDICTIONS = 3
@@ -48,16 +54,32 @@ class LiveRun:
     def __init__(
         self,
         environment: ArmEnvironment,
-        policy: Policy,
+        policy: Policy | None,
         recorder: RunRecorder,
         task: Task,
         execution: ExecutionConfig,
         console: Console,
         keeper: Keeper | None = None,
+        attendance: Attendance | None = None,
+        view: LiveView | None = None,
     ) -> None:
+        """Nothing is touched yet.
+
+        Args:
+            policy: none where a human drives alone.
+            keeper: of the run's episodes, if they are kept.
+            attendance: who attends; nobody if not given.
+            view: what the operator sees, if somebody looks.
+        """
         self._keeper = keeper
         self._environment = environment
-        self._policy = RecordedPolicy(policy, recorder)
+        self._attendance = attendance or Attendance(has_policy=policy is not None)
+        self._operated = OperatedEnvironment(environment, self._attendance, keeper, self._on_event)
+        self._view = view
+        self._policy = None if policy is None else RecordedPolicy(policy, recorder)
+        self._acting = Acting(environment.embodiment)
+        self._error: str | None = None
+        self._show: Callable[[], None] = lambda: None
         self._recorder = recorder
         self._task = task
         self._execution = execution
@@ -66,6 +88,7 @@ class LiveRun:
         self._warm_up_s = 0.0
         self._mode = environment.mode
         environment.on_step = self._on_report
+        self._operated.on_acted = self._on_acted
 
     def run(self, header: Mapping[str, Any]) -> int:
         """Act, then hold and close everything; the exit status.
@@ -73,12 +96,12 @@ class LiveRun:
         Args:
             header: what the summary begins with.
         """
-        began, ended, result, error = datetime.now(UTC), "crashed", None, None
+        began, ended, error = datetime.now(UTC), "crashed", None
         with interruptible():
             try:
-                result = self._act()
-                error = result.error
-                ended = "error" if error else "success" if result.success else "time"
+                self._act()
+                error = self._error
+                ended = self._ended()
             except KeyboardInterrupt:
                 ended = "interrupted"
             except Exception as caught:
@@ -86,53 +109,143 @@ class LiveRun:
                 raise
             finally:
                 with uninterrupted():
-                    self._close(dict(header) | {"began": began.isoformat(), "ended": ended, "error": error}, result)
+                    self._close(dict(header) | {"began": began.isoformat(), "ended": ended, "error": error})
         return {"error": EXIT_ERROR, "interrupted": EXIT_INTERRUPTED}.get(ended, EXIT_OK)
+
+    def _ended(self) -> str:
+        if self._error:
+            return "error"
+        if self._operated.success:
+            return "success"
+        return "operator" if self._operated.seat.is_ended else "time"
 
     # ------------------------------------------------------------------ acting
 
-    def _act(self) -> RolloutResult:
+    def _act(self) -> None:
         spec = EpisodeSpec(task="", seed=self._task.seed, instruction=self._task.instruction)
-        self._warm_up(self._environment.preview(spec), spec.seed)
+        observation = self._environment.preview(spec)
+        if self._policy is not None:
+            self._warm_up(self._policy, observation, spec.seed)
         with _progress(self._console) as progress:
             line = progress.add_task("", total=self._task.seconds, mode="", reply="")
-            events = RolloutEvents(
-                on_reset=lambda _, __, observation: self._on_reset(observation),
-                on_step=lambda _, __, transition: self._on_step(transition, progress, line),
-            )
-            environments = [self._environment]
-            # Without a clock no chunk comes too late for the rollout loop, which would end the run: the environment
-            # knows what to do with a late action, which is to hold, look again and have a new one predicted.
-            (result,) = rollout(self._policy, environments, [spec], self._execution, events=events)
-        return result
+            self._show = lambda: self._show_progress(progress, line)
+            self._trying(lambda: self._begin(spec))
+            while not (self._operated.is_over or self._operated.seat.is_ended or self._error):
+                self._trying(lambda: self._turn(spec))
 
-    def _warm_up(self, observation: Observation, seed: int) -> None:
-        begin = time.monotonic()
-        self._policy.reset([seed])
-        for _ in range(WARM_UP_PREDICTIONS):
-            self._policy.warm_up(observation)
-        self._warm_up_s = time.monotonic() - begin
-
-    def _on_reset(self, observation: Observation) -> None:
+    def _begin(self, spec: EpisodeSpec) -> None:
+        observation = self._operated.begin(spec)
         self._recorder.film(observation.images)
         if self._keeper is not None:
             self._keeper.begin(observation)
+        self._publish()
 
-    def _on_step(self, transition: Transition, progress: Progress, line: TaskID) -> None:
-        self._recorder.film(transition.observation.images)
-        if self._keeper is not None:
-            self._keeper.step(transition)
-        done_s = len(self._reports) * self._environment.embodiment.control_dt_s
-        reply = f"policy {1e3 * self._policy.latencies_s[-1]:.0f} ms" if self._policy.latencies_s else ""
-        progress.update(line, completed=done_s, mode=self._environment.mode.value, reply=reply)
+    def _turn(self, spec: EpisodeSpec) -> None:
+        """A turn of the policy, or one control step of anybody else's."""
+        operated = self._operated
+        actor = operated.seat.actor
+        if self._policy is not None and (
+            actor is Actor.POLICY or (self._attendance.is_shadow and actor is Actor.HUMAN)
+        ):
+            # Without a clock no chunk comes too late for the rollout loop, which would end the run: the environment
+            # knows what to do with a late action, which is to hold, look again and have a new one predicted.
+            (result,) = rollout(self._policy, [operated], [spec], self._execution)
+            if result.error is not None:
+                self._in_trouble(result.error)
+            return
+        operated.listen()
+        if operated.seat.actor is Actor.HUMAN:
+            operated.human_step()
+        elif operated.seat.actor is Actor.NOBODY:
+            operated.wait()
+            self._publish()
+
+    def _trying(self, act: Callable[[], None]) -> None:
+        """Where somebody attends an error is theirs to deal with; else it ends the run."""
+        try:
+            act()
+        except Exception as error:
+            self._in_trouble(" ".join(f"{type(error).__name__}: {error}".split()))
+
+    def _in_trouble(self, error: str) -> None:
+        if not self._operated.trouble(error):
+            self._error = error
+        self._publish()
+
+    def _warm_up(self, policy: RecordedPolicy, observation: Observation, seed: int) -> None:
+        begin = time.monotonic()
+        policy.reset([seed])
+        for _ in range(WARM_UP_PREDICTIONS):
+            policy.warm_up(observation)
+        self._warm_up_s = time.monotonic() - begin
+
+    def _on_acted(self, acted: Acted) -> None:
+        self._recorder.film(acted.transition.observation.images)
+        self._acting.add(acted)
+        self._show()
+        self._publish()
 
     def _on_report(self, report: StepReport) -> None:
         self._reports.append(report)
-        self._recorder.log("step", chunk=self._policy.num_chunks - 1, **_fields(report))
+        seat, policy = self._operated.seat, self._policy
+        actor = {"actor": seat.actor} if seat.actor is not Actor.POLICY else {}
+        asked = self._operated.policy_action
+        shadow = {"policy_action": asked} if seat.actor is Actor.HUMAN and asked is not None else {}
+        chunk = -1 if policy is None else policy.num_chunks - 1
+        self._recorder.log("step", chunk=chunk, **_fields(report), **actor, **shadow)
+
+    def _on_event(self, kind: str, text: str) -> None:
+        self._recorder.log("event", what=kind, text=text, time_s=self._environment.now_s)
+        if self._view is not None:
+            self._view.tell(kind, text)
+
+    def _show_progress(self, progress: Progress, line: TaskID) -> None:
+        done_s = len(self._reports) * self._environment.embodiment.control_dt_s
+        reply = f"policy {1e3 * self._latencies_s[-1]:.0f} ms" if self._latencies_s else ""
+        progress.update(line, completed=done_s, mode=self._environment.mode.value, reply=reply)
+
+    def _publish(self) -> None:
+        """Show the operator how things stand."""
+        if self._view is not None:
+            seen = self._operated.observation
+            images = self._environment.images() if seen is None or self._environment.latched else seen.images
+            self._view.publish(self._standing(), images)
+
+    def _standing(self) -> dict[str, Any]:
+        """How things stand, for the operator's eyes."""
+        environment, seat, seen = self._environment, self._operated.seat, self._operated.observation
+        report = self._reports[-1] if self._reports else None
+        return {
+            "ended": None,
+            "mode": environment.mode,
+            "actor": seat.actor,
+            "why": seat.why,
+            "fault": seat.fault,
+            "speed": environment.speed,
+            "instruction": environment.instruction,
+            "acted_s": environment.acted_s,
+            "step": len(self._reports),
+            "state": None if seen is None else seen.proprioception,
+            "command": None if report is None else [*report.command.positions, report.command.gripper_m],
+            "asked": None if report is None else report.asked,
+            "applied": None if report is None else report.applied,
+            "reasons": [] if report is None else [reason.text for reason in report.reasons],
+            "chunk": None if self._policy is None else self._policy.last_chunk,
+            "policy_ms": 1e3 * self._latencies_s[-1] if self._latencies_s else None,
+            "human_share": self._acting.human_share,
+            "interventions": self._acting.num_interventions,
+            "gap": self._acting.last_gap,
+            "recording": None if self._keeper is None else self._keeper.state,
+            "episodes": 0 if self._keeper is None else self._keeper.num_episodes,
+        }
+
+    @property
+    def _latencies_s(self) -> list[float]:
+        return [] if self._policy is None else self._policy.latencies_s
 
     # ------------------------------------------------------------------ closing
 
-    def _close(self, summary: Mapping[str, Any], result: RolloutResult | None) -> None:
+    def _close(self, summary: Mapping[str, Any]) -> None:
         """The arm first, whatever becomes of the rest."""
         try:
             self._environment.hold()
@@ -141,28 +254,29 @@ class LiveRun:
             try:
                 self._environment.close()
             finally:
-                whole = {**summary, **self._figures(result)}
+                whole = {**summary, **self._figures()}
                 whole["kept"] = self._keep(whole["success"])
                 self._recorder.finish(whole)
+                if self._view is not None:
+                    self._view.close(str(whole["ended"]))
                 self._console.print(_in_one_line(whole))
 
     def _keep(self, success: bool | None) -> dict[str, Any] | None:
         """What became of the run's episode; that it could not be written does not keep the files from being closed."""
         if self._keeper is None:
             return None
-        try:
-            kept = self._keeper.finish(success)
-        except VlaError as error:
-            kept = {"episode": None, "error": str(error)}
+        kept = self._keeper.finish(success)
+        if kept is None:
+            return None
         told = kept.get("error") or ("discarded" if kept["episode"] is None else f"kept as {kept['episode']}")
         self._console.print(f"episode: {told}", markup=False, soft_wrap=True)
         return kept
 
-    def _figures(self, result: RolloutResult | None) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Any]:
         reports = self._reports
         knows = self._environment.knows_success
         return {
-            "success": (result is not None and result.success) if knows else None,
+            "success": self._operated.success if knows else None,
             "steps": len(reports),
             "final_mode": self._mode.value,
             "modes": dict(Counter(report.mode.value for report in reports)),
@@ -170,7 +284,8 @@ class LiveRun:
             "reasons": dict(self._environment.trips.counts()),
             "overruns": sum(report.overruns for report in reports),
             "control_hz": {"asked": self._environment.embodiment.control_hz, "achieved": _rate_hz(reports)},
-            "latency_ms": {"warm_up": 1e3 * self._warm_up_s, **_percentiles_ms(self._policy.latencies_s)},
+            "latency_ms": {"warm_up": 1e3 * self._warm_up_s, **_percentiles_ms(self._latencies_s)},
+            **self._acting.figures(),
         }
 
 
@@ -182,6 +297,8 @@ class RecordedPolicy:
         self._recorder = recorder
         self.num_chunks = 0
         self.latencies_s: list[float] = []
+        self.last_chunk: np.ndarray | None = None
+        """The newest actions, float32 (horizon, action_dim)."""
 
     @property
     def embodiment(self) -> Embodiment:
@@ -216,6 +333,7 @@ class RecordedPolicy:
                 actions=chunk.actions,
             )
             self.num_chunks += 1
+            self.last_chunk = chunk.actions
         return chunks
 
     def warm_up(self, observation: Observation) -> None:

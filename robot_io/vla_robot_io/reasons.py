@@ -52,6 +52,8 @@ class Code(enum.Enum):
     """The loop missed the times at which commands were due."""
     WRITE_ERROR = "write_error"
     """The arm would not take a command."""
+    OPERATOR = "operator"
+    """The operator holds the arm, has let go of the dead-man switch, or pressed stop."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

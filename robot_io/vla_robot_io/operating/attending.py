@@ -1,0 +1,94 @@
+"""Everything by which a run can be attended: its stop button, its requests, its view, and who drives.
+
+A run by real time can always be attended: `vla console run=DIR` may be opened and closed while it goes on. One by
+virtual time is over before anybody could look, and is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vla.errors import ConfigError
+from vla.interfaces import Robot
+from vla_robot_io.operating.asking import RequestFile
+from vla_robot_io.operating.live_view import LiveView
+from vla_robot_io.operating.operated import Attendance
+from vla_robot_io.stop_flag import FILE_NAME, StopFlag
+from vla_robot_io.teleoperation.browser import BrowserTeleoperator
+from vla_robot_io.teleoperation.hand_drive import HandDrive
+
+
+@dataclasses.dataclass(frozen=True)
+class Attended:
+    """A run that can be attended."""
+
+    attendance: Attendance
+    view: LiveView | None
+
+
+@contextlib.contextmanager
+def attended(folder: Path, robot: Robot, about: dict[str, Any], *, is_shadow: bool = False) -> Iterator[Attended]:
+    """Make all of it in a run's folder, and close it when the block ends.
+
+    Args:
+        folder: of the run, which is there.
+        robot: that acts.
+        about: what is told of the run; `policy` is empty where a human drives alone.
+
+    Raises:
+        ConfigError: if a file cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        view = LiveView(folder, robot, {**about, **_fields(robot), "is_shadow": is_shadow, "can_drive": True})
+        stack.callback(view.close, "closed")
+        try:
+            requests = RequestFile(folder, lambda text: view.tell("refused", text))
+            stack.callback(requests.close)
+            stop = stack.enter_context(StopFlag(folder / FILE_NAME))
+        except OSError as error:
+            raise ConfigError(f"the run's folder {folder} cannot be written: {error}") from error
+        browser = BrowserTeleoperator(view.pads, HandDrive(robot.embodiment))
+        yield Attended(
+            Attendance(
+                requests=requests,
+                teleoperator=browser,
+                stop=stop,
+                is_attended=lambda: browser.is_looked_at,
+                is_shadow=is_shadow,
+                has_policy=bool(about["policy"]),
+            ),
+            view,
+        )
+
+
+@contextlib.contextmanager
+def console_beside(folder: Path, port: int) -> Iterator[None]:
+    """A console of this run, in a process of its own, while the block lasts.
+
+    Raises:
+        ConfigError: if its packages are not installed.
+    """
+    from vla_robot_io.console.console_command import require_installed
+
+    require_installed()
+    command = [sys.executable, "-m", "vla", "console", f"run={folder}", f"port={port}"]
+    # A session of its own: what interrupts the run in the terminal leaves the stop button working.
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _fields(robot: Robot) -> dict[str, Any]:
+    spec = robot.arm.spec
+    low, high = spec.position_low.tolist(), spec.position_high.tolist()
+    joints = [dict(zip(("name", "low", "high"), row, strict=True)) for row in zip(spec.joints, low, high, strict=True)]
+    gripper = {"name": "gripper, m", "low": spec.gripper_low_m, "high": spec.gripper_high_m}
+    return {"action": [dataclasses.asdict(field) for field in robot.embodiment.action], "joints": [*joints, gripper]}

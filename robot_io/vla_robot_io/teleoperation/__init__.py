@@ -1,0 +1,1 @@
+"""Hands that drive an arm: keyboard, gamepad, SpaceMouse, leader arm, browser."""

@@ -1,0 +1,182 @@
+"""The operator's page in a real browser, beside a real run of `vla deploy` on the virtual arm."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: uv sync --group dev")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt install chromium")
+
+WITHIN_MS = 20_000
+PHONE = {"width": 390, "height": 844}
+
+
+class Run:
+    """A run of the command, with a console beside it."""
+
+    def __init__(self, out: Path, *more: str) -> None:
+        self.out = out
+        fixed = ["robot=virtual", "instruction=press the red button", "console=true", "console_port=0", "film=false"]
+        command = [sys.executable, "-m", "vla", "deploy", "policy=zero", *fixed, "seconds=600", f"out={out}", *more]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.address = self._address()
+
+    def _address(self) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.search(r"http://\S+", line):
+                return found[0]
+        raise AssertionError("the console did not say where it is")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.out / "run.json").read_text(encoding="utf-8"))
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    begun = Run(tmp_path / "run", f"keep.store={tmp_path}/store")
+    yield begun
+    begun.close()
+
+
+@pytest.fixture
+def page(browser: Any, run: Run) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    opened = context.new_page()
+    opened.set_default_timeout(WITHIN_MS)
+    opened.errors = []
+    opened.on("pageerror", lambda error: opened.errors.append(str(error)))
+    opened.on("console", lambda line: opened.errors.append(line.text) if line.type == "error" else None)
+    opened.goto(run.address)
+    is_mode(opened, "running")
+    yield opened
+    context.close()
+
+
+def is_mode(page: Any, mode: str) -> None:
+    playwright.expect(page.locator("#mode")).to_have_text(mode, timeout=WITHIN_MS)
+
+
+def test_an_operator_watches_stops_drives_and_ends_a_run_from_the_page(page: Any, run: Run) -> None:
+    expect = playwright.expect
+    # Watching.
+    page.wait_for_function("[...document.querySelectorAll('#cameras img')].every((image) => image.naturalWidth > 0)")
+    assert page.locator("#cameras figcaption").all_inner_texts() == ["scene", "wrist"]
+    assert page.locator("#joints canvas").count() == 8
+    expect(page.locator("#instruction-now")).to_have_text("“press the red button”")
+    # The stop button leaves a fault, which is left in three steps.
+    page.locator("#stop").dispatch_event("pointerdown")
+    is_mode(page, "fault")
+    expect(page.locator("#fault-name")).to_have_text("the stop button was pressed")
+    expect(page.locator("#acknowledge")).to_be_disabled()
+    expect(page.locator("#resume")).to_be_disabled()
+    page.locator("#release").click()
+    page.locator("#acknowledge").click()
+    is_mode(page, "configured")
+    page.locator("#resume").click()
+    is_mode(page, "running")
+    # Taking over: the arm goes where the pad is pushed, as long as it is.
+    page.locator("#take").click()
+    is_mode(page, "hold")
+    before = joints(run)
+    box = page.locator("#plane").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.1)
+    is_mode(page, "running")
+    page.wait_for_timeout(600)
+    page.mouse.up()
+    is_mode(page, "hold")
+    assert max(abs(after - first) for after, first in zip(joints(run), before, strict=True)) > 0.02
+    page.locator("#back").click()
+    is_mode(page, "running")
+    # Words, pace, an episode, the end.
+    page.locator("#instruction").fill("press the blue button")
+    page.locator("#instruction").press("Enter")
+    expect(page.locator("#instruction-now")).to_have_text("“press the blue button”")
+    page.locator("#speed").fill("0.5")
+    page.locator("#speed").dispatch_event("change")
+    page.locator("#keep").click()
+    expect(page.locator("#recording-told")).to_have_text("off")
+    page.locator("#end").click()
+    expect(page.locator("#link")).to_have_text(re.compile("run over|console lost"))
+    assert run.process.wait(30) == 0
+    assert run.summary["ended"] == "operator"
+    assert run.summary["interventions"]["human_steps"] > 3
+    assert [error for error in page.errors if "WebSocket" not in error and "ERR_CONNECTION" not in error] == []
+
+
+def test_the_stop_button_works_while_the_run_is_wedged(page: Any, run: Run) -> None:
+    run.process.send_signal(signal.SIGSTOP)
+    playwright.expect(page.locator("#link")).to_have_text("run silent")
+    page.keyboard.press("Space")
+    playwright.expect(page.locator("#stop")).to_contain_text("STOPPED")
+    assert (run.out / "stop.flag").read_bytes() == b"1"
+    run.process.send_signal(signal.SIGCONT)
+    is_mode(page, "fault")
+
+
+def test_a_phone_shows_the_stop_button_and_nothing_is_wider_than_it(browser: Any, page: Any, run: Run) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.set_default_timeout(WITHIN_MS)
+    phone.goto(run.address)
+    is_mode(phone, "running")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    box = phone.locator("#stop").bounding_box()
+    assert box["y"] + box["height"] <= PHONE["height"]
+    assert box["width"] > 0.8 * PHONE["width"]
+    small = phone.evaluate(
+        "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 40).map((b) => b.id)"
+    )
+    assert small == []
+    # Two pages: one drives at a time.
+    phone.locator("#take").tap()
+    playwright.expect(phone.locator("#pads")).to_be_visible()
+    playwright.expect(page.locator("#pads")).to_be_hidden()
+    context.close()
+    is_mode(page, "hold")
+
+
+def joints(run: Run) -> list[float]:
+    """Where the arm was last commanded to."""
+    lines = (run.out / "log.jsonl.partial").read_text(encoding="utf-8").splitlines()
+    steps = [json.loads(line) for line in lines if '"kind": "step"' in line and line.endswith("}")]
+    return steps[-1]["command"]["positions"]
+
+
+def test_the_page_is_served_without_anything_from_elsewhere(root: Path) -> None:
+    folder = root / "robot_io" / "vla_robot_io" / "console"
+    for path in [*folder.glob("*.html"), *folder.glob("*.js"), *folder.glob("*.css")]:
+        assert not re.search(r"https?://", path.read_text(encoding="utf-8")), f"{path.name} names another site"
+    assert os.path.getsize(folder / "page.js") < 32_000
