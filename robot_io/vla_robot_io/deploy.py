@@ -185,7 +185,7 @@ def _attended(config: DeployConfig, robot: Robot) -> Iterator[tuple[Attendance |
     }
     with attended(config.out, robot, about, is_shadow=config.shadow) as run, contextlib.ExitStack() as stack:
         if config.console:
-            stack.enter_context(console_beside(config.out, config.console_port))
+            stack.enter_context(console_beside(config.out, config.console_port, run.attendance.is_attended))
         yield run.attendance, run.view
 
 

@@ -89,6 +89,7 @@ class LiveRun:
         self._mode = environment.mode
         environment.on_step = self._on_report
         self._operated.on_acted = self._on_acted
+        self._operated.on_waited = self._publish
 
     def run(self, header: Mapping[str, Any]) -> int:
         """Act, then hold and close everything; the exit status.
@@ -158,7 +159,6 @@ class LiveRun:
             operated.human_step()
         elif operated.seat.actor is Actor.NOBODY:
             operated.wait()
-            self._publish()
 
     def _trying(self, act: Callable[[], None]) -> None:
         """Where somebody attends an error is theirs to deal with; else it ends the run."""

@@ -107,5 +107,6 @@ def _listen(config: ConsoleConfig, token: str | None) -> None:
     )
     scheme = "https" if tls else "http"
     sockets = [server.config.bind_socket()]
+    sockets[0].listen()
     print(f"console: {scheme}://{config.host}:{sockets[0].getsockname()[1]}/", flush=True)
     server.run(sockets=sockets)

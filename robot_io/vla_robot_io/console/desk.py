@@ -33,7 +33,7 @@ MAX_ECHO_S = 0.4
 PADS_REST_S = 0.15
 """Pads that have said nothing for this long are let go."""
 _SMALL_PX = 200
-_QUALITY, _QUALITY_SMALL = 80, 95
+_QUALITY = 80
 
 
 @dataclasses.dataclass
@@ -53,7 +53,7 @@ class Desk:
         self.about: dict[str, Any] | None = None
         self.standing: dict[str, Any] = {}
         self.pictures: dict[int, tuple[int, bytes]] = {}
-        """JPEG by camera, each with the number at which it came."""
+        """JPEG or PNG by camera, each with the number at which it came."""
 
     # ------------------------------------------------------------------ looking
 
@@ -186,9 +186,9 @@ class Desk:
 
 
 def encoded(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    """JPEG; small pictures finely, since they are shown enlarged."""
-    quality = _QUALITY_SMALL if min(image.shape[:2]) < _SMALL_PX else _QUALITY
-    done, buffer = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    """JPEG; small pictures, which are shown enlarged, as PNG."""
+    kind, how = (".png", []) if min(image.shape[:2]) < _SMALL_PX else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    done, buffer = cv2.imencode(kind, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)
     if not done:
-        raise WireError("a picture could not be made a JPEG")
+        raise WireError(f"a picture could not be made a {kind}")
     return buffer.tobytes()

@@ -118,7 +118,7 @@ function hear(message) {
 function picture(data) {
   const image = $("cameras").children[new Uint8Array(data, 0, 1)[0]]?.querySelector("img");
   if (!image) return;
-  const url = URL.createObjectURL(new Blob([new Uint8Array(data, 1)], { type: "image/jpeg" }));
+  const url = URL.createObjectURL(new Blob([new Uint8Array(data, 1)], { type: new Uint8Array(data, 1, 1)[0] === 0x89 ? "image/png" : "image/jpeg" }));
   image.onload = () => URL.revokeObjectURL(url);
   image.src = url;
 }

@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.stop_flag import FILE_NAME, StopFlag
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator
 from vla_robot_io.teleoperation.hand_drive import HandDrive
+
+CONSOLE_COMES_S = 30.0
+"""A console that is not there by then will not be; the arm has no torque meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +72,16 @@ def attended(folder: Path, robot: Robot, about: dict[str, Any], *, is_shadow: bo
 
 
 @contextlib.contextmanager
-def console_beside(folder: Path, port: int) -> Iterator[None]:
-    """A console of this run, in a process of its own, while the block lasts.
+def console_beside(folder: Path, port: int, is_there: Callable[[], bool]) -> Iterator[None]:
+    """A console of this run, in a process of its own, while the block lasts; the run begins when it is there.
+
+    Args:
+        folder: of the run.
+        port: of its page; 0 takes a free one.
+        is_there: whether the console has been heard of.
 
     Raises:
-        ConfigError: if its packages are not installed.
+        ConfigError: if its packages are not installed, or it does not come up.
     """
     from vla_robot_io.console.console_command import require_installed
 
@@ -81,9 +90,18 @@ def console_beside(folder: Path, port: int) -> Iterator[None]:
     # A session of its own: what interrupts the run in the terminal leaves the stop button working.
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
+            _await(process, is_there)
             yield
         finally:
             process.terminate()
+
+
+def _await(process: subprocess.Popen[bytes], is_there: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + CONSOLE_COMES_S
+    while not is_there():
+        if process.poll() is not None or time.monotonic() > until_s:
+            raise ConfigError("the console did not come up: is its port free? console_port=0 takes one that is")
+        time.sleep(0.02)
 
 
 def _fields(robot: Robot) -> dict[str, Any]:
