@@ -17,7 +17,6 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 FILE_NAME = "stop.flag"
 """Of the flag in a run's folder."""
@@ -68,7 +67,7 @@ class StopFlag:
         if file >= 0:
             os.close(file)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> StopFlag:  # noqa: PYI034 - beartype cannot check Self
         return self
 
     def __exit__(

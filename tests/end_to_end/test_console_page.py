@@ -87,11 +87,14 @@ def page(browser: Any, run: Run) -> Iterator[Any]:
 def make_it_run(page: Any) -> None:
     """As an operator does, from whatever state the test before has left."""
     playwright.expect(page.locator("#link")).to_have_text("live", timeout=WITHIN_MS)
-    for button in ("#release", "#acknowledge", "#back", "#resume"):
-        if page.locator(button).is_visible() and page.locator(button).is_enabled():
-            page.locator(button).click()
-            page.wait_for_timeout(300)
-    is_mode(page, "running")
+    for _ in range(WITHIN_MS // 200):
+        if page.locator("#mode").inner_text() == "running":
+            return
+        for button in ("#release", "#acknowledge", "#back", "#resume"):
+            if page.locator(button).is_visible() and page.locator(button).is_enabled():
+                page.locator(button).click(timeout=1000)
+        page.wait_for_timeout(200)
+    raise AssertionError(f"the run does not go on: {page.locator('#why').inner_text()}")
 
 
 def is_mode(page: Any, mode: str) -> None:

@@ -1,8 +1,9 @@
-"""The operator always wins, a dead-man switch that is let go holds the arm in one tick, and a fault is left by its name."""
+"""The operator always wins, a dead-man switch let go holds the arm in one tick, and a fault is left by its name."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -183,7 +184,7 @@ def test_f83_the_policy_moves_nothing_while_the_human_has_the_arm(tmp_path: Path
     lab.run()
     xs = [x for time_s, x in lab.commands if time_s > 0.3 + TICK_S]
     assert bool(xs) == is_held
-    assert all(after <= before + 1e-6 for before, after in zip(xs, xs[1:], strict=False))
+    assert all(after <= before + 1e-6 for before, after in itertools.pairwise(xs))
 
 
 def test_f83_hand_back_begins_the_policy_anew_and_nothing_of_its_old_chunk_is_done(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`vla console`: a local web page beside a run: cameras, plots, who has the arm and why, and a stop button.
 
-The console is a process of its own. It reads what the run shows in memory, and presses a file to stop it: a page that is
-slow or dead cannot slow a run down, and a run that hangs cannot keep the button from being pressed. Not safety-rated.
+The console is a process of its own. It reads what the run shows in memory, and presses a file to stop it: a page that
+is slow or dead cannot slow a run down, nor can a run that hangs keep the button from being pressed. Not safety-rated.
 """
 
 from __future__ import annotations
