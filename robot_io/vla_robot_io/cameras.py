@@ -1,4 +1,8 @@
-"""All cameras of a robot, looked through at once, and watched for pictures that are old or frozen."""
+"""All cameras of a robot, looked through at once, and watched.
+
+A picture is not acted upon if it is old or handed out again and again, if its time stamp jumps or is far from that of
+another camera, or if it shows nothing. One of another size than was promised is an error.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,11 @@ from jaxtyping import UInt8
 from vla.errors import ConfigError, ObservationError
 from vla.interfaces import Camera, CameraFrame, Clock, Robot
 from vla_robot_io.freshness import CameraWatch
-from vla_robot_io.reasons import Reason
+from vla_robot_io.picture_quality import why_blank
+from vla_robot_io.reasons import Code, Reason
+
+SKEW_S = 0.1
+"""Pictures of one look are taken no farther apart than this: cameras of 15 Hz that run freely are up to 0.067 s."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +37,16 @@ class Sight:
 class WatchedCameras:
     """The cameras of one robot."""
 
-    def __init__(self, robot: Robot, clock: Clock, max_age_s: float, max_repeats: int) -> None:
+    def __init__(
+        self,
+        robot: Robot,
+        clock: Clock,
+        max_age_s: float,
+        max_repeats: int,
+        *,
+        max_skew_s: float = SKEW_S,
+        may_be_blank: bool = False,
+    ) -> None:
         """Check that they are all there.
 
         Args:
@@ -37,6 +54,8 @@ class WatchedCameras:
             clock: by which pictures age.
             max_age_s: an older picture is not to be acted upon.
             max_repeats: nor is one that has been handed out again this many times.
+            max_skew_s: nor are pictures that were taken farther apart than this.
+            may_be_blank: whether pictures that are black, saturated or of one colour are acted upon.
 
         Raises:
             ConfigError: naming the camera that the robot lacks.
@@ -49,6 +68,8 @@ class WatchedCameras:
         self._cameras = robot.cameras
         self._clock = clock
         self._limits = (max_age_s, max_repeats)
+        self._max_skew_s, self._may_be_blank = max_skew_s, may_be_blank
+        self._specs = {camera.name: camera for camera in robot.embodiment.cameras}
         self._watches: dict[str, CameraWatch] = {}
         self.forget()
 
@@ -60,24 +81,52 @@ class WatchedCameras:
         """What every camera shows now.
 
         Raises:
-            ObservationError: if one cannot be read.
+            ObservationError: if one cannot be read, or shows pictures of another size than was promised.
         """
-        images, fresh, reasons = {}, set(), []
+        frames: dict[str, CameraFrame] = {}
+        fresh, reasons = set(), []
         for camera in self._cameras:
-            frame = _read(camera)
+            frame = frames[camera.name] = self._read(camera)
             is_new, reason = self._watches[camera.name].look(frame, self._clock.now())
-            images[camera.name] = frame.image
             fresh |= {camera.name} if is_new else set()
-            reasons += [reason] if reason else []
-        return Sight(images, frozenset(fresh), tuple(reasons))
+            reasons += [reason or self._blank(camera.name, frame)]
+        reasons.append(self._skew(frames))
+        images = {name: frame.image for name, frame in frames.items()}
+        return Sight(images, frozenset(fresh), tuple(reason for reason in reasons if reason is not None))
 
     def close(self) -> None:
         for camera in self._cameras:
             camera.close()
 
+    def _read(self, camera: Camera) -> CameraFrame:
+        try:
+            frame = camera.read()
+        except (OSError, ObservationError) as error:
+            self._watches[camera.name].lost()
+            raise ObservationError(f"camera '{camera.name}' cannot be read: {error}") from error
+        spec = self._specs.get(camera.name)
+        if spec is not None and frame.image.shape != (spec.height, spec.width, 3):
+            self._watches[camera.name].lost()
+            came = " x ".join(map(str, frame.image.shape))
+            raise ObservationError(
+                f"camera '{camera.name}' gives pictures of {came}, expected {spec.height} x {spec.width} x 3"
+            )
+        return frame
 
-def _read(camera: Camera) -> CameraFrame:
-    try:
-        return camera.read()
-    except OSError as error:
-        raise ObservationError(f"camera '{camera.name}' cannot be read: {error}") from error
+    def _blank(self, name: str, frame: CameraFrame) -> Reason | None:
+        why = None if self._may_be_blank else why_blank(frame.image)
+        if why is None:
+            return None
+        brightest = float(frame.image.max())
+        return Reason(Code.BLANK_PICTURE, name, brightest, 0.0, f"the picture of camera '{name}' {why}")
+
+    def _skew(self, frames: Mapping[str, CameraFrame]) -> Reason | None:
+        """The cameras whose pictures were taken farthest apart, if that is too far."""
+        if len(frames) < 2:
+            return None
+        oldest, newest = (choose(frames, key=lambda name: frames[name].time_s) for choose in (min, max))
+        skew_s = frames[newest].time_s - frames[oldest].time_s
+        if skew_s <= self._max_skew_s:
+            return None
+        text = f"camera '{oldest}' lags {skew_s:.3f} s behind '{newest}', over {self._max_skew_s:.3f} s"
+        return Reason(Code.CAMERA_CLOCK, oldest, skew_s, self._max_skew_s, text)

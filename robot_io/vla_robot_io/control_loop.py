@@ -24,7 +24,7 @@ from vla.clearance import ArmClearance, Nearness
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, ObservationError
 from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
-from vla_robot_io.cameras import WatchedCameras
+from vla_robot_io.cameras import SKEW_S, WatchedCameras
 from vla_robot_io.envelope import Envelope, Setpoint, non_finite
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm, require_positive
 from vla_robot_io.limits import EnvelopeConfig, limits_of
@@ -42,6 +42,10 @@ class ControlConfig:
     """Act upon no picture older than this, s."""
     frozen_frames: int = 5
     """Nor on one that has been handed out again this many times."""
+    camera_skew_s: float = SKEW_S
+    """Nor on pictures that were taken farther apart than this, s."""
+    blank_pictures: bool = False
+    """Whether to act upon pictures that are black, saturated or of one colour."""
     reply_deadline_s: float = 0.5
     """Carry out no action that comes later than this after the observation before it, s."""
     overruns_to_hold: int = 10
@@ -115,7 +119,15 @@ class ArmEnvironment:
         self._trips = TripLog()
         guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3], _nearness(robot, envelope))
         self._arm = GuardedArm(robot.arm, clock, guard, self._control.guard, self._trips)
-        self._cameras = WatchedCameras(robot, clock, self._control.camera_age_s, self._control.frozen_frames)
+        watch = self._control
+        self._cameras = WatchedCameras(
+            robot,
+            clock,
+            watch.camera_age_s,
+            watch.frozen_frames,
+            max_skew_s=watch.camera_skew_s,
+            may_be_blank=watch.blank_pictures,
+        )
         self._blind: tuple[Reason, ...] = ()
         self._instruction = ""
         self._index = 0
@@ -452,7 +464,7 @@ def commands_per_step(robot: Robot) -> int:
 
 
 def _check_control(control: ControlConfig, duration_s: float) -> None:
-    for name in ("camera_age_s", "frozen_frames", "reply_deadline_s", "overruns_to_hold"):
+    for name in ("camera_age_s", "frozen_frames", "camera_skew_s", "reply_deadline_s", "overruns_to_hold"):
         require_positive(f"control.{name}", float(getattr(control, name)))
     require_positive("seconds", duration_s)
 

@@ -45,6 +45,12 @@ def stale_arm(age_s: float, limit_s: float) -> Reason:
     return Reason(Code.STALE_ARM, "arm", age_s, limit_s, text)
 
 
+SETTLED_FRAMES = 5
+"""A camera that has stopped, or whose clock has jumped, is trusted again after so many new pictures."""
+_AHEAD_S = 0.005
+"""Clocks may differ by this much before a picture counts as taken in the future."""
+
+
 class CameraWatch:
     """Whether one camera still sees."""
 
@@ -60,14 +66,46 @@ class CameraWatch:
         self._max_age_s = max_age_s
         self._max_repeats = max_repeats
         self._sequence: int | None = None
+        self._time_s = -math.inf
         self._repeats = 0
+        self._is_settled = True
+        self._first_back: int | None = None
 
     def look(self, frame: CameraFrame, now_s: float) -> tuple[bool, Reason | None]:
         """Whether the frame is new, and why it is not to be acted upon, if it is not."""
         is_new = self._sequence is None or frame.sequence > self._sequence
         self._repeats = 0 if is_new else self._repeats + 1
-        self._sequence = frame.sequence
-        return is_new, self._old(now_s - frame.time_s) or self._frozen()
+        jumped = self._jumped(frame, now_s)
+        self._sequence, self._time_s = frame.sequence, frame.time_s
+        reason = jumped or self._old(now_s - frame.time_s) or self._frozen()
+        if reason is not None:
+            self.lost()
+        return is_new, reason or self._settling(frame.sequence)
+
+    def lost(self) -> None:
+        """Note that it is not to be trusted: it has to settle when it is back."""
+        self._is_settled, self._first_back = False, None
+
+    def _jumped(self, frame: CameraFrame, now_s: float) -> Reason | None:
+        """A picture from the future, or a new one from before the last: its clock was set anew."""
+        ahead_s = frame.time_s - now_s
+        back_s = self._time_s - frame.time_s
+        if ahead_s <= _AHEAD_S and (back_s < 0 or (back_s == 0 and frame.sequence == self._sequence)):
+            return None
+        way = f"{ahead_s:.3f} s ahead" if ahead_s > _AHEAD_S else f"not after the one before, by {back_s:.3f} s"
+        text = f"camera '{self._name}' shows a picture from {way}: its clock has jumped"
+        return Reason(Code.CAMERA_CLOCK, self._name, max(ahead_s, back_s), _AHEAD_S, text)
+
+    def _settling(self, sequence: int) -> Reason | None:
+        if self._is_settled:
+            return None
+        self._first_back = sequence if self._first_back is None else self._first_back
+        shown = 1 + sequence - self._first_back
+        self._is_settled = shown >= SETTLED_FRAMES
+        if self._is_settled:
+            return None
+        text = f"camera '{self._name}' is back, and has shown {shown} of {SETTLED_FRAMES} new pictures"
+        return Reason(Code.STALE_CAMERA, self._name, float(shown), float(SETTLED_FRAMES), text)
 
     def _old(self, age_s: float) -> Reason | None:
         if age_s <= self._max_age_s:

@@ -1,9 +1,18 @@
-"""A camera that OpenCV reads: a device, or a video file; frames are stamped as they are grabbed."""
+"""A camera that OpenCV reads: a device, or a video file; frames are stamped as they arrive.
+
+    open ─► grab, by a thread of its own ─► newest frame          the same picture again is no new frame
+     ▲            └─ no frame: gone, and `read` says so
+     └─ tried again until it is back, by serial number where it is named so; then it must show five new frames
+
+A run does not survive this: who reads a camera that is gone gets an error, the arm is held, and a person begins anew.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -12,37 +21,65 @@ from jaxtyping import UInt8
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, ObservationError
 from vla.interfaces import CameraFrame, Clock
+from vla_robot_io.camera_serials import PREFIX, device_of
+from vla_robot_io.freshness import SETTLED_FRAMES
 
 FIRST_FRAME_S = 5.0
 """How long a camera may take to wake."""
+RETRY_S = 0.5
+"""How often a camera that is gone is looked for."""
+
+
+@runtime_checkable
+class Capture(Protocol):
+    """What is used of `cv2.VideoCapture`."""
+
+    def isOpened(self) -> bool: ...
+
+    def read(self) -> tuple[bool, Any]: ...
+
+    def set(self, property: int, value: float) -> bool: ...
+
+    def release(self) -> None: ...
 
 
 class OpenCvCamera:
     """The newest frame of a device, grabbed by a thread of its own, so that none is older than the camera's period."""
 
-    def __init__(self, spec: CameraSpec, device: int | str, clock: Clock, rate_hz: float | None = None) -> None:
+    def __init__(
+        self,
+        spec: CameraSpec,
+        device: int | str,
+        clock: Clock,
+        rate_hz: float | None = None,
+        *,
+        retry_s: float = RETRY_S,
+        open_capture: Callable[..., Any] = cv2.VideoCapture,
+    ) -> None:
         """Open it and wait for its first frame.
 
         Args:
             spec: the name and size that pictures are to have; another size is scaled, another shape cut first.
-            device: a number, a path such as /dev/video0, or a video file, which is played again and again.
+            device: a number, a path such as /dev/video0, `serial=...`, or a video file, which is played over and over.
             clock: by which frames are stamped.
             rate_hz: of a video file; as fast as it is read if not given.
+            retry_s: how often a device that is gone is looked for.
+            open_capture: opens it, a `Capture`.
 
         Raises:
             ConfigError: if it cannot be opened.
             ObservationError: if it gives no frame.
         """
-        self._spec, self._clock, self._period_s = spec, clock, 1.0 / rate_hz if rate_hz else 0.0
-        self._capture = cv2.VideoCapture(device)
-        if not self._capture.isOpened():
-            raise ConfigError(f"camera '{spec.name}': there is nothing to read at {device}")
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self._is_file = isinstance(device, str) and not device.startswith("/dev/")
+        self._spec, self._device, self._clock, self._period_s = spec, device, clock, 1.0 / rate_hz if rate_hz else 0.0
+        self._retry_s, self._open_capture = retry_s, open_capture
+        self._is_file = isinstance(device, str) and not device.startswith(("/dev/", PREFIX))
         self._frame: CameraFrame | None = None
+        self._picture: np.ndarray | None = None
         self._ended: str | None = None
+        self._sequence, self._settled_at = 0, 0
         self._first, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._grab, name=f"camera {spec.name}", daemon=True)
+        self._capture = self._opened()
+        self._thread = threading.Thread(target=self._run, name=f"camera {spec.name}", daemon=True)
         self._thread.start()
         if not self._first.wait(FIRST_FRAME_S) or self._frame is None:
             self.close()
@@ -56,35 +93,85 @@ class OpenCvCamera:
         """The newest frame; the same again if there is no newer one.
 
         Raises:
-            ObservationError: if the device is gone.
+            ObservationError: if the device is gone, or has only just come back.
         """
-        if self._ended is not None or self._frame is None:
-            raise ObservationError(f"camera '{self.name}' has ended: {self._ended}")
-        return self._frame
+        frame, ended = self._frame, self._ended
+        if ended is not None or frame is None:
+            raise ObservationError(f"camera '{self.name}' has ended: {ended}")
+        if frame.sequence < self._settled_at:
+            shown = SETTLED_FRAMES - (self._settled_at - frame.sequence)
+            raise ObservationError(
+                f"camera '{self.name}' is back, and has shown {shown} of {SETTLED_FRAMES} new pictures: begin anew"
+            )
+        return frame
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
         self._capture.release()
 
+    # ------------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        try:
+            self._grab()
+            while not (self._is_file or self._stop.is_set()):
+                self._capture.release()
+                if self._reopened():
+                    self._grab()
+        except Exception as error:  # a thread that dies unheard would leave an old picture standing
+            self._ended = " ".join(f"{type(error).__name__}: {error}".split())
+        finally:
+            self._first.set()
+
     def _grab(self) -> None:
-        sequence = 0
+        """Until there are no more frames."""
         while not self._stop.is_set():
             is_there, picture = self._capture.read()
             time_s = self._clock.now()
-            if not is_there:
-                if self._is_file and sequence and self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
+            if not is_there or picture is None:
+                if self._is_file and self._sequence and self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
                     continue
                 self._ended = "it gives no more frames"
-                break
-            sequence += 1
-            self._frame = CameraFrame(_fitted(picture, self._spec), time_s, sequence)
-            self._first.set()
+                self._first.set()
+                return
+            self._take(picture, time_s)
             if self._period_s:
                 self._stop.wait(self._period_s)
             else:
                 time.sleep(0)
+
+    def _take(self, picture: np.ndarray, time_s: float) -> None:
+        before = self._picture
+        if before is not None and picture.shape != before.shape:
+            raise ObservationError(f"its pictures changed from {before.shape} to {picture.shape}")
+        # Noise makes any two pictures of a sensor differ: the same one again is a driver that has lost its device.
+        if not self._is_file and before is not None and np.array_equal(picture, before):
+            return
+        self._picture = picture
+        self._sequence += 1
+        self._frame = CameraFrame(_fitted(picture, self._spec), time_s, self._sequence)
+        self._ended = None
         self._first.set()
+
+    def _reopened(self) -> bool:
+        self._stop.wait(self._retry_s)
+        if self._stop.is_set():
+            return False
+        try:
+            self._capture = self._opened()
+        except ConfigError:
+            return False
+        self._picture, self._settled_at = None, self._sequence + SETTLED_FRAMES
+        return True
+
+    def _opened(self) -> Capture:
+        capture: Capture = self._open_capture(device_of(self._device))
+        if not capture.isOpened():
+            capture.release()
+            raise ConfigError(f"camera '{self._spec.name}': there is nothing to read at {self._device}")
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return capture
 
 
 def _fitted(picture: UInt8[np.ndarray, "rows columns 3"], spec: CameraSpec) -> UInt8[np.ndarray, "height width 3"]:
