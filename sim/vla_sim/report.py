@@ -186,8 +186,10 @@ def _print_rest(report: Mapping[str, Any], out: Path, console: Console) -> None:
         console.print(f"{done_before} episodes were done before, and their outcomes kept; resume=false begins anew")
     for group in worst_first(report.get("groups", {}))[:1]:
         console.print(f"worst group: {group['name']}, {_percent(group['success'])} of {group['n']}", markup=False)
-    for name, share in report.get("chance", {}).items():
-        console.print(f"{name}: {_percent(share)} is chance, without memory")
+    chance = report.get("chance", {})
+    for share in dict.fromkeys(chance.values()):
+        names = [name for name, own in chance.items() if own == share]
+        console.print(f"{_percent(share)} is chance: {', '.join(names)}")
     for name, row in report.get("steps", {}).items():
         console.print(f"{name}: {row['mean_completed']:.2f} of {row['steps']} steps completed in order")
     for name, average in report.get("averages", {}).items():

@@ -327,6 +327,7 @@ _EMERGENCE = Suite(
     summarise=lambda results: {
         "groups": group_scores(results, emergence.GROUPS),
         "chance": {task: emergence.CHANCE[task] for task in dict.fromkeys(r.spec.task for r in results)},
+        "group_chance": emergence.group_chance(r.spec.task for r in results),
     },
     sentences=emergence.training_sentences,
     collected=emergence.SEEN_TASKS,

@@ -23,7 +23,7 @@ from vla_sim.corpus.procedural import ProceduralCorpus
 from vla_sim.corpus.tile_pictures import SUITE_LOOK, tile_world
 from vla_sim.environment import TabletopEnvironment, begin
 from vla_sim.suites import suite
-from vla_sim.tasks.emergence import CHANCE, EMERGENCE_TASKS, GROUPS, SEEN_TASKS
+from vla_sim.tasks.emergence import CHANCE, EMERGENCE_TASKS, GROUPS, SEEN_TASKS, group_chance
 from vla_sim.tasks.emergence.referents import PLACES, WEB_CONCEPTS, Concept, denote, read
 from vla_sim.tasks.emergence.tables import COLUMNS_M, VIEW
 from vla_sim.tasks.emergence.tasks import HELD_OUT, TRAINING, Act
@@ -146,6 +146,8 @@ def test_groups_hold_every_task_once_and_chance_is_told() -> None:
     assert len(by_kind) == 2 * len(WEB_CONCEPTS)
     assert set(CHANCE) == set(chosen.tasks)
     assert CHANCE["put_on_sum"] == pytest.approx(1 / 3)
+    # A block that is called by other words may be the other one.
+    assert group_chance(["put_on_synonym", "go_to_synonym"]) == pytest.approx({"web_only": 0.25, "synonyms": 0.25})
 
 
 def test_what_web_data_alone_teaches_is_never_collected(tmp_path: Path) -> None:

@@ -11,4 +11,5 @@ from vla_sim.tasks.emergence.tasks import CHANCE as CHANCE
 from vla_sim.tasks.emergence.tasks import EMERGENCE_TASKS as EMERGENCE_TASKS
 from vla_sim.tasks.emergence.tasks import GROUPS as GROUPS
 from vla_sim.tasks.emergence.tasks import SEEN_TASKS as SEEN_TASKS
+from vla_sim.tasks.emergence.tasks import group_chance as group_chance
 from vla_sim.tasks.emergence.tasks import training_sentences as training_sentences

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float32
@@ -216,6 +217,14 @@ CHANCE: dict[str, float] = {
     name: 1 / NUM_TILES / (NUM_BLOCKS if name == "put_on_synonym" else 1) for name in EMERGENCE_TASKS
 }
 """The success of whoever acts well and does not understand what a tile is called, by task."""
+
+
+def group_chance(tried: Iterable[str]) -> dict[str, float]:
+    """The same by group, over all episodes of the tasks that were tried."""
+    tasks = list(tried)
+    found = {group: [CHANCE[task] for task in tasks if task in members] for group, members in GROUPS.items()}
+    return {group: sum(shares) / len(shares) for group, shares in found.items() if shares}
+
 
 _SHUFFLED_SEEDS = range(12)
 
