@@ -17,16 +17,13 @@ import contextlib
 import dataclasses
 import enum
 import json
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import MISSING
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console
 
 from vla import cli, commands
 from vla.errors import ConfigError, StoreError, unknown
@@ -53,14 +50,18 @@ from vla_policies.checkpoint import (
     state_normalizer,
 )
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
+from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
+from vla_policies.pace import Pace
+from vla_policies.roll_back import RollBackConfig, SpikeGuard
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
+from vla_policies.training_log import LOG as LOG
+from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.web_batches import WebBatch, WebBatches
 from vla_policies.web_rows import WebRows
 
-LOG = "log.jsonl"
-CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every")
+CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard")
 """What may differ when a run goes on: none of it changes what is learned."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
 MAX_WORD_TOKENS = 1024
@@ -127,6 +128,8 @@ class TrainConfig:
     """Pictures are shifted by up to this many pixels."""
     init: str | None = None
     """Checkpoint folder whose weights, tokenizers and statistics to begin with."""
+    freeze: list[str] = dataclasses.field(default_factory=list)
+    """Parts of the model that stay as they are, byte by byte: backbone.vision, backbone.connectors.0, logits, ..."""
     only_successes: bool = False
     """Whether failed episodes are left out: where what was executed is imitated, they should be."""
     validation_share: float = 0.02
@@ -137,6 +140,10 @@ class TrainConfig:
     """Steps between checkpoints; each takes the place of the one before."""
     keep_every: int | None = None
     """Steps between policies that are kept for good, in OUT/kept, for a learning curve; none if null."""
+    tensorboard: bool = False
+    """Whether the log's figures also go to OUT/tensorboard (extra `tracking`)."""
+    roll_back: RollBackConfig = dataclasses.field(default_factory=RollBackConfig)
+    """When to go back to the last checkpoint."""
     threads: int = 0
     """CPU threads; 0 takes every core."""
     device: str | None = None
@@ -203,9 +210,11 @@ class _Run:
         model.to(self._device)
         if start is not None:
             model.load_state_dict(dict(start.weights))
+        freeze(model, config.freeze)
         # The neighbours of an id are its neighbours in meaning only where ids are in order.
         spread = config.optimizer.label_spread if self._action_tokenizer.is_ordered else 0.0
         self._trainer = Trainer(model, dataclasses.replace(config.optimizer, label_spread=spread), config.steps)
+        self._guard = SpikeGuard(config.roll_back)
         self._seen = start.seen if start else SeenScenes()
         self._use(frames)
 
@@ -216,10 +225,12 @@ class _Run:
         self._sampler.load_state_dict(checkpoint.progress["sampler"])
         if self._cotraining is not None:
             self._cotraining.load_state_dict(checkpoint.progress["web"])
+        if "guard" in checkpoint.progress:
+            self._guard.load_state_dict(checkpoint.progress["guard"])
 
     def train(self) -> None:
         config = self._config
-        log = _Log(self._out / LOG, self._trainer.step)
+        log = TrainingLog(self._out, self._trainer.step, tensorboard=config.tensorboard)
         gate = Gate(self._out, config.gate, config.gate_samples) if config.gate else None
         if gate is not None and self._trainer.step == 0:
             gate.measure("before", self._checkpoint())
@@ -231,20 +242,46 @@ class _Run:
         if gate is not None:
             gate.measure("after", self._checkpoint())
 
-    def _train_until(self, end: int, log: _Log) -> None:
-        config, first, began = self._config, self._trainer.step, time.monotonic()
-        with _progress(config.steps, first) as show:
+    def _train_until(self, end: int, log: TrainingLog) -> None:
+        config, pace = self._config, Pace(self._samples_a_step)
+        with progress_bar(config.steps, self._trainer.step) as show:
             while self._trainer.step < end:
-                metrics = self._trainer.train_step(*self._next_batches())
+                metrics = self._step(pace, log)
+                if metrics is None:
+                    continue
                 step = self._trainer.step
                 show(step, metrics)
                 if step % config.log_every == 0 or step == end:
-                    rate = (step - first) * self._samples_a_step / (time.monotonic() - began)
-                    log.write(step, metrics, {"samples_per_s": round(rate, 1)} | self._validation())
+                    log.write(step, figures(metrics) | pace.figures() | self._validation())
                 if step % config.checkpoint_every == 0 or step == end:
                     save_checkpoint(self._out, self._checkpoint())
                 if config.keep_every and step % config.keep_every == 0:
                     save_checkpoint(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
+
+    def _step(self, pace: Pace, log: TrainingLog) -> StepMetrics | None:
+        """One step; None if it was not taken, and the run went back to its last checkpoint."""
+        with pace.waiting():
+            batches = self._next_batches()
+        self._trainer.loss_limit = self._guard.limit
+        try:
+            metrics = self._trainer.train_step(*batches)
+        except FloatingPointError as error:
+            self._roll_back(error, log)
+            return None
+        self._guard.add(metrics.loss)
+        pace.add_step()
+        return metrics
+
+    def _roll_back(self, error: FloatingPointError, log: TrainingLog) -> None:
+        """Go on from the last checkpoint, with the samples behind those that led astray."""
+        left_at = self._trainer.step
+        if not (self._out / MANIFEST).exists() or not self._guard.may_go_back():
+            raise error
+        checkpoint = load_checkpoint(self._out, with_training=True)
+        self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
+        log.rewind(checkpoint.step)
+        log.write(checkpoint.step, {"rolled_back_from": float(left_at)})
+        Console(stderr=True, soft_wrap=True).print(f"{error}: back to the checkpoint of step {checkpoint.step}")
 
     def _next_batches(self) -> tuple[Batch | None, WebBatch | None]:
         web = None if self._cotraining is None else self._cotraining.next_batch()
@@ -326,7 +363,7 @@ class _Run:
             seen=self._seen,
             weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
             training=self._trainer.state_dict(),
-            progress={"sampler": self._sampler.state_dict()}
+            progress={"sampler": self._sampler.state_dict(), "guard": self._guard.state_dict()}
             | ({} if self._cotraining is None else {"web": self._cotraining.state_dict()}),
         )
 
@@ -406,26 +443,6 @@ def _run_command(name: str, arguments: Sequence[str]) -> None:
         raise ConfigError(f"`vla {name} {' '.join(arguments)}` failed with exit status {status}")
 
 
-class _Log:
-    """One JSON line at a time, each flushed; lines of steps that will be repeated are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step] if step else []
-        write_atomically(path, "".join(f"{line}\n" for line in kept))
-        self._path = path
-
-    def write(self, step: int, metrics: StepMetrics, more: Mapping[str, float]) -> None:
-        line = {"step": step, **_figures(metrics), **more}
-        with open(self._path, "a") as file:
-            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
-
-
-def _figures(metrics: StepMetrics) -> dict[str, float]:
-    """By name; what a step without robot samples does not have is left out."""
-    figures = {field.name: getattr(metrics, field.name) for field in dataclasses.fields(metrics)}
-    return {name: value for name, value in (figures | figures.pop("web")).items() if not math.isnan(value)}
-
-
 def _split(episode_index: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on, and at most 1,024 rows of other episodes to validate on."""
     generator = np.random.default_rng([seed, 1])
@@ -446,34 +463,11 @@ def _resumable(config: TrainConfig) -> Checkpoint | None:
     if not (out / MANIFEST).exists():
         return None
     checkpoint = load_checkpoint(out, with_training=True)
-    ours, theirs = json.loads(json.dumps(cli.resolved(config))), dict(checkpoint.config)
-    differing = [key for key in ours if ours[key] != theirs.get(key) and key not in CHANGEABLE]
+    ours, defaults = (json.loads(json.dumps(cli.resolved(known))) for known in (config, TrainConfig()))
+    theirs = defaults | dict(checkpoint.config)  # a run of before a key was there had what is now its default
+    differing = [key for key in ours if ours[key] != theirs[key] and key not in CHANGEABLE]
     if differing:
         raise ConfigError(
             f"{out} holds a run with another configuration ({', '.join(differing)}): give it as it was, or another out"
         )
     return checkpoint
-
-
-@contextlib.contextmanager
-def _progress(total: int, first: int) -> Iterator[Any]:
-    """Yields a function of step and metrics that moves the bar."""
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=total, completed=first, said="")
-        yield lambda step, metrics: progress.update(bar, completed=step, said=_in_short(metrics))
-
-
-def _in_short(metrics: StepMetrics) -> str:
-    """Loss and shares of tokens that are right, the robot's and each web source's."""
-    shares = {} if math.isnan(metrics.accuracy) else {"tokens": metrics.accuracy}
-    ending = "/words_right"
-    shares |= {name.removesuffix(ending): value for name, value in metrics.web.items() if name.endswith(ending)}
-    return f"loss {metrics.loss:.3f}  right: " + "  ".join(f"{name} {value:.0%}" for name, value in shares.items())

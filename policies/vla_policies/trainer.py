@@ -88,6 +88,8 @@ class Trainer:
     def __init__(self, model: AnyModel, config: OptimizerConfig, total_steps: int) -> None:
         self.model, self.config, self.total_steps = model, config, total_steps
         self.step = 0
+        self.loss_limit = math.inf
+        """A step whose loss is above it is not taken."""
         self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         self._optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=0.0, betas=(0.9, 0.99))
 
@@ -100,7 +102,11 @@ class Trainer:
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def train_step(self, batch: Batch | None, web: WebBatch | None = None) -> StepMetrics:
-        """Move the weights once, by robot samples, web samples or both; the average follows."""
+        """Move the weights once, by robot samples, web samples or both; the average follows.
+
+        Raises:
+            FloatingPointError: if the gradient is not finite, or the loss above `loss_limit`: nothing has moved.
+        """
         self.model.train()
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
@@ -109,7 +115,9 @@ class Trainer:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient is not finite at step {self.step}: lower the learning rate")
+            raise self._astray("the gradient is not finite")
+        if metrics.loss > self.loss_limit:
+            raise self._astray(f"the loss is {metrics.loss:.3g}, of late it was below {self.loss_limit:.3g}")
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -137,6 +145,7 @@ class Trainer:
             CheckpointError: if the state is of another model.
         """
         weights = {name.removeprefix("weights/"): t for name, t in state.items() if name.startswith("weights/")}
+        self._optimizer.state.clear()
         try:
             self.model.load_state_dict(weights)
             for name, parameter in self.model.named_parameters():
@@ -151,6 +160,10 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the training state is of another model: {error}") from error
         self.step = step
+
+    def _astray(self, what: str) -> FloatingPointError:
+        self._optimizer.zero_grad(set_to_none=True)
+        return FloatingPointError(f"{what} at step {self.step}: lower the learning rate if it happens again")
 
     def _measure(self, batch: Batch | None, web: WebBatch | None) -> tuple[Tensor, StepMetrics]:
         """The loss, and all that is logged of it but the step's own."""

@@ -20,9 +20,9 @@ from vla_datasets.web.samples import WebSample, location_words
 from vla_datasets.web.shards import write_shards
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.train import LOG, TrainConfig, Words, train
+from vla_policies.training_log import TIMES
 
 COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200), "green": (30, 160, 30)}
-TIMES = ("samples_per_s",)
 
 
 def make_web(count: int, *, kind: str = "vqa") -> list[WebSample]:

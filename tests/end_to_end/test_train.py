@@ -23,6 +23,7 @@ from vla_policies.batches import Batch
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
+from vla_policies.training_log import TIMES
 from vla_policies.web_batches import WebBatch
 
 Logged = dict[str, float]
@@ -55,7 +56,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 def _log(config: TrainConfig) -> list[Logged]:
     lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "samples_per_s"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def test_training_leaves_a_policy_and_a_log(config: TrainConfig) -> None:

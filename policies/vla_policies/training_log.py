@@ -1,0 +1,99 @@
+"""What a training run tells while it goes on: lines of JSON, a bar, and TensorBoard's files if asked for.
+
+OUT/log.jsonl      a line every so often, flushed; lines of steps that will be done again are dropped
+OUT/tensorboard/   the same figures (extra `tracking`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vla.errors import ConfigError
+from vla.files import write_atomically
+from vla_policies.trainer import StepMetrics
+
+LOG = "log.jsonl"
+TENSORBOARD = "tensorboard"
+TIMES = ("samples_per_s", "data_wait_share")
+"""What is measured by the clock, and differs where all else is equal."""
+RIGHT = "/words_right"
+"""Ends the name of a web source's share of words that are right."""
+
+
+class TrainingLog:
+    """The figures of a run, from one step on."""
+
+    def __init__(self, out: Path, step: int, *, tensorboard: bool = False) -> None:
+        """Go on behind `step`.
+
+        Raises:
+            ConfigError: if TensorBoard is asked for and not installed.
+        """
+        self._path = out / LOG
+        self._board = _board(out / TENSORBOARD, step) if tensorboard else None
+        self.rewind(step)
+
+    def rewind(self, step: int) -> None:
+        """Drop the lines of all later steps."""
+        lines = self._path.read_text().splitlines() if step else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        write_atomically(self._path, "".join(f"{line}\n" for line in kept))
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """One line; what is not a number is left out of it."""
+        told = {name: round(value, 6) for name, value in figures.items() if not math.isnan(value)}
+        with open(self._path, "a") as file:
+            file.write(json.dumps({"step": step, **told}) + "\n")
+        if self._board is not None:
+            for name, value in told.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+
+
+def figures(metrics: StepMetrics) -> dict[str, float]:
+    """By name, those of web sources among them."""
+    named = {field.name: getattr(metrics, field.name) for field in dataclasses.fields(metrics)}
+    return named | named.pop("web")
+
+
+@contextlib.contextmanager
+def progress_bar(total: int, first: int) -> Iterator[Any]:
+    """Yields a function of step and metrics that moves the bar."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("", total=total, completed=first, said="")
+        yield lambda step, metrics: progress.update(bar, completed=step, said=in_short(metrics))
+
+
+def in_short(metrics: StepMetrics) -> str:
+    """Loss and shares of tokens that are right, the robot's and each web source's."""
+    shares = {} if math.isnan(metrics.accuracy) else {"tokens": metrics.accuracy}
+    shares |= {name.removesuffix(RIGHT): value for name, value in metrics.web.items() if name.endswith(RIGHT)}
+    return f"loss {metrics.loss:.3f}  right: " + "  ".join(f"{name} {value:.0%}" for name, value in shares.items())
+
+
+def _board(folder: Path, step: int) -> Any:
+    """TensorBoard's writer, whose figures behind `step` are dropped."""
+    try:
+        writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"tensorboard=true needs a package that is not installed ({error.name}): pip install 'vla-stack[tracking]'"
+        ) from error
+    return writer(str(folder), purge_step=step + 1)
