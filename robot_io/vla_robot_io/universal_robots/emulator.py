@@ -9,7 +9,7 @@
 
 It must not share a process with ur-rtde, which holds the interpreter while it connects. The joints are a first-order
 lag with a speed limit: enough for what a driver has to get right, nothing to tune a controller with. Commands are told
-by number, as ur-rtde writes them into its registers: 11 servo, 16 stop servoing, 255 end the program.
+by number, as ur-rtde writes them into its registers: 11 servo, 16 stop servoing, 35 watch, 255 end the program.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Self
 
 from vla_robot_io.universal_robots import rtde_protocol as rtde
 
@@ -33,7 +32,7 @@ RATE_HZ = 500.0
 MAX_SPEED_RAD_S = math.pi
 LAG_S = 0.03
 """How far joints are behind a servo command."""
-NO_COMMAND, SERVO_J, SERVO_STOP, END_PROGRAM = 0, 11, 16, 255
+NO_COMMAND, SERVO_J, SERVO_STOP, WATCHDOG, END_PROGRAM = 0, 11, 16, 35, 255
 READY, DONE = 1, 2
 """What the program on the controller writes into output_int_register_0."""
 NORMAL, PROTECTIVE, SAFEGUARD, EMERGENCY = 1 << 0, 1 << 2, 1 << 4, (1 << 6) | (1 << 7)
@@ -50,11 +49,12 @@ FAULTS = (
     "safeguard",
     "emergency",
     "clear",
+    "age",
     "slider",
     "other",
     "quit",
 )
-"""What it can be told: `slider 0.1`; `clear` ends two of the stops; `other` is another program that takes over."""
+"""What it can be told: `slider 0.1`; `age 5`, a stop is so much older; `other`, another program takes over."""
 
 
 class Joints:
@@ -127,6 +127,8 @@ class Controller:
             return
         if kind == SERVO_STOP:
             self.joints.stop()
+        if kind == WATCHDOG and doubles and doubles[0] > 0:
+            self.watchdog_s = 1 / doubles[0]
         self.state = READY if kind == NO_COMMAND else DONE
 
     def tell(self, words: list[str]) -> bool:
@@ -146,6 +148,8 @@ class Controller:
                 self.end_program()
             case ["clear"]:
                 self.safety_bits = NORMAL if self.safety_bits != PROTECTIVE else self.safety_bits
+            case ["age", seconds]:
+                self.stopped_s -= float(seconds)
             case ["slider", fraction]:
                 self.slider = float(fraction)
             case ["other"]:
@@ -168,7 +172,7 @@ class Controller:
             "safety_status_bits": self.safety_bits,
             "robot_status_bits": status,
             "runtime_state": 2 if self.is_running else 1,
-            "speed_scaling": 0.0 if self.is_stopped else self.slider,
+            "speed_scaling": 0.0 if self.is_stopped else 1.0,
             "target_speed_fraction": self.slider,
             "payload": 0.9,
             "output_int_register_0": self.state,
@@ -304,7 +308,7 @@ class _Server:
                     print("done", flush=True)
                 elif file in self._listeners:
                     self._accept(file)
-                else:
+                elif isinstance(file, socket.socket):
                     self._hear(file)
             self._speak(now_s)
 
@@ -379,15 +383,30 @@ class EmulatedController:
     model: str = "UR5"
     """As the dashboard of a UR5e names it."""
     version: str = "5.12.0"
+    start: Sequence[float] = START_RAD
 
-    def __enter__(self) -> Self:
-        command = [sys.executable, "-m", __name__, self.host, self.model, self.version]
+    @classmethod
+    def anywhere(cls, start: Sequence[float] = START_RAD, **what: str) -> EmulatedController:
+        """One at an address of this machine that no other has; its process ends with this one's.
+
+        Raises:
+            OSError: if there is no such address.
+        """
+        for number in range(2, 255):
+            host = f"127.0.0.{number}"
+            with contextlib.suppress(OSError), socket.create_server((host, RTDE_PORT)):
+                break
+        else:
+            raise OSError("no address of this machine has its ports free")
+        controller = cls(host, start=start, **what)
+        controller.begin()
+        return controller
+
+    def begin(self) -> None:
+        """Start its process; it ends with this one, or when closed."""
+        command = [sys.executable, "-m", __name__, self.host, self.model, self.version, *map(repr, self.start)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._heed()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def tell(self, fault: str) -> None:
         """Have it do one of `FAULTS`; returns when it is done."""
@@ -415,9 +434,9 @@ class EmulatedController:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until standard input ends: HOST MODEL VERSION."""
-    host, model, version = arguments
-    server = _Server(Controller(model, version), host)
+    """Serve until standard input ends: HOST MODEL VERSION JOINT..."""
+    host, model, version, *start = arguments
+    server = _Server(Controller(model, version, [float(joint) for joint in start]), host)
     print("done", flush=True)
     server.serve()
     return 0

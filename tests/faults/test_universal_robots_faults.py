@@ -1,0 +1,286 @@
+"""Universal Robots' rows of the fault catalogue, through the real ur-rtde and a controller in another process."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from vla.clock import RealClock
+from vla.errors import ArmError, ArmFault, ConfigError
+from vla.interfaces import ArmCommand, ArmMode, ArmState
+from vla_robot_io.envelope import Envelope
+from vla_robot_io.guarded_arm import GuardConfig, GuardedArm
+from vla_robot_io.limits import EnvelopeConfig, limits_of
+from vla_robot_io.links.linked_arm import LinkedArm
+from vla_robot_io.reasons import TripLog
+from vla_robot_io.universal_robots.emulator import PROTECTIVE, Controller, EmulatedController
+from vla_robot_io.universal_robots.robot import UR5E, make_arm, make_robot
+from vla_robot_io.universal_robots.robotiq import RobotiqGripper
+from vla_robot_io.universal_robots.safety_bits import trouble_in
+from vla_robot_io.universal_robots.ur_link import UrLinkConfig
+
+library = pytest.mark.skipif(importlib.util.find_spec("rtde_control") is None, reason="ur-rtde is not installed")
+SOON_S = 5.0
+"""Longer than a busy machine takes for anything here."""
+
+
+class LaterClock(RealClock):
+    """Real time, some of which has been skipped."""
+
+    skipped_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.skipped_s
+
+
+class Lab:
+    """A controller, and an arm led to RUNNING, unless it was told not to."""
+
+    def __init__(self, controller: EmulatedController, payload_kg: float | None = None) -> None:
+        self.controller, self.clock, self._sequence = controller, LaterClock(), 0
+        config = UrLinkConfig(controller.host, 100.0, payload_kg)
+        self.arm: LinkedArm = make_arm(
+            self.clock, "emulated", config, UR5E, RobotiqGripper(controller.host, opening_m=0.085)
+        )
+
+    def run(self) -> Lab:
+        for verb in (self.arm.connect, self.arm.configure, self.arm.read, self.arm.arm, self.arm.run):
+            verb()
+        return self
+
+    def go(self, step_rad: float) -> ArmState:
+        self._sequence += 1
+        state = self.arm.read()
+        self.arm.write(ArmCommand(state.commanded + step_rad, 0.04, self._sequence, self.clock.now() + 1.0))
+        return state
+
+    def until(self, holds: Callable[[ArmState], bool]) -> ArmState:
+        """The first reading of which this holds."""
+        end_s = time.monotonic() + SOON_S
+        while not holds(state := self.arm.read()):
+            assert time.monotonic() < end_s, f"{SOON_S} s went by: {state}"
+            time.sleep(0.002)
+        return state
+
+    def guarded(self) -> GuardedArm:
+        box = EnvelopeConfig(box_low_m=[-9.0] * 3, box_high_m=[9.0] * 3, floor_m=-9.0)
+        envelope = Envelope(limits_of(self.arm.spec, box), lambda positions: np.zeros(3), None)
+        return GuardedArm(self.arm, self.clock, envelope, GuardConfig(), TripLog())
+
+
+@pytest.fixture
+def controller() -> Iterator[EmulatedController]:
+    controller = EmulatedController.anywhere()
+    yield controller
+    controller.close()
+
+
+@pytest.fixture
+def lab(controller: EmulatedController) -> Iterator[Lab]:
+    lab = Lab(controller)
+    yield lab
+    lab.arm.close()
+
+
+@library
+def test_joints_and_gripper_go_where_they_are_told(lab: Lab) -> None:
+    lab.run()
+    began = lab.arm.read().positions
+    for _ in range(10):
+        lab.go(0.01)
+        time.sleep(0.008)
+    lab.until(lambda state: bool((state.positions > began + 0.09).all()))
+    lab.until(lambda state: abs(state.gripper_m - 0.04) < 1e-3)
+
+
+@library
+@pytest.mark.parametrize("how", ["freeze", "stop", "kill"])
+def test_f28_a_controller_that_falls_silent_is_held_though_its_library_says_it_is_connected(how: str, lab: Lab) -> None:
+    guarded = lab.guarded()
+    guarded.open()
+    guarded.enable()
+    guarded.resume()
+    lab.until(lambda state: state.fresh)
+    if how == "freeze":
+        lab.controller.tell("freeze")
+    else:
+        getattr(lab.controller, how)()
+    with pytest.raises(ArmFault, match="has not advanced"):
+        _read_until_it_raises(guarded)
+    assert "library" not in str(guarded.last_fault)
+    assert lab.arm.mode is ArmMode.FAULT
+
+
+def _read_until_it_raises(guarded: GuardedArm) -> None:
+    end_s, held_s = time.monotonic() + SOON_S, None
+    while time.monotonic() < end_s:
+        began_s = time.monotonic()
+        guarded.read()
+        assert time.monotonic() - began_s < 0.5, "a reading waited for a dead link"
+        if not guarded.is_running and held_s is None:
+            held_s = time.monotonic()
+        time.sleep(0.005)
+
+
+@library
+def test_f28_a_set_point_for_a_silent_controller_does_not_wait(lab: Lab) -> None:
+    lab.run()
+    lab.controller.stop()
+    with pytest.raises(OSError, match="has not come back"):
+        _go_until_it_raises(lab)
+
+
+def _go_until_it_raises(lab: Lab) -> None:
+    end_s = time.monotonic() + SOON_S
+    while time.monotonic() < end_s:
+        lab.go(0.0)
+
+
+@library
+def test_f28_the_controller_stops_by_itself_when_this_host_falls_silent(lab: Lab) -> None:
+    lab.run()
+    lab.go(0.01)
+    time.sleep(0.3)
+    assert lab.until(lambda state: state.mode is ArmMode.FAULT).fault is not None
+    assert "lease_lost" in str(lab.arm.read().fault)
+
+
+@library
+@pytest.mark.parametrize(("what", "told"), [("restart", "clock went back"), ("zeros", "exactly 0")])
+def test_f29_a_restart_and_zeros_are_faults(lab: Lab, what: str, told: str) -> None:
+    lab.run()
+    before = lab.until(lambda state: state.fresh).positions
+    lab.controller.tell(what)
+    state = lab.until(lambda state: state.mode is ArmMode.FAULT)
+    assert told in str(state.fault)
+    assert state.positions == pytest.approx(before, abs=1e-6)
+
+
+@library
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [("protective", "protective_stop"), ("safeguard", "safeguard_stop"), ("emergency", "emergency_stop")],
+)
+def test_f30_three_stops_have_three_reasons(lab: Lab, what: str, kind: str) -> None:
+    lab.run()
+    lab.controller.tell(what)
+    fault = str(lab.until(lambda state: state.mode is ArmMode.FAULT).fault)
+    assert fault.startswith(f"{kind}: ")
+    with pytest.raises(ArmError, match="5 s after" if what == "protective" else "cleared at the robot"):
+        lab.arm.acknowledge(fault)
+
+
+@library
+def test_f30_a_protective_stop_is_unlocked_by_acknowledgement_and_the_arm_runs_again(lab: Lab) -> None:
+    lab.run()
+    lab.controller.tell("protective")
+    fault = str(lab.until(lambda state: state.mode is ArmMode.FAULT).fault)
+    lab.controller.tell("age 6")
+    lab.clock.skipped_s = 6.0
+    lab.arm.acknowledge(fault)
+    assert lab.arm.mode is ArmMode.CONFIGURED
+    lab.arm.arm()
+    lab.arm.run()
+    began = lab.arm.read().positions
+    lab.go(0.02)
+    lab.until(lambda state: bool((state.positions > began + 0.015).all()))
+
+
+def test_f30_the_emulated_controller_unlocks_no_earlier_than_a_real_one() -> None:
+    controller = Controller("UR5", "5.12.0")
+    controller.tell(["protective"])
+    assert controller.dashboard("unlock protective stop").startswith("Cannot unlock")
+    assert controller.safety_bits == PROTECTIVE
+    controller.step(5.1)
+    controller.dashboard("unlock protective stop")
+    assert not controller.is_stopped
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind"),
+    [
+        (1, None),
+        (3, None),
+        (4, "protective_stop"),
+        (16, "safeguard_stop"),
+        (0x84, "emergency_stop"),
+        (0x40, "emergency_stop"),
+    ],
+)
+def test_f30_the_most_serious_bit_is_the_reason(bits: int, kind: str | None) -> None:
+    trouble = trouble_in(bits, 7)
+    assert (trouble and trouble.kind) == kind
+
+
+def test_f30_brakes_that_are_on_are_a_reason() -> None:
+    trouble = trouble_in(1, 5)
+    assert trouble is not None
+    assert "brakes are on" in trouble.text
+
+
+@library
+def test_f31_commands_follow_the_speed_slider(lab: Lab) -> None:
+    lab.run()
+    lab.controller.tell("slider 0.1")
+    told_s = lab.arm.read().device_time_s
+    before = lab.until(lambda state: state.device_time_s > told_s + 0.05).commanded
+    lab.go(0.01)
+    assert lab.arm.read().commanded == pytest.approx(before + 0.001, abs=1e-6)
+
+
+@library
+@pytest.mark.parametrize(
+    ("model", "version", "told"), [("UR10", "5.12.0", "UR10"), ("UR5", "3.15.8", "3.15.8"), ("UR5", "10.7.0", "10.7.0")]
+)
+def test_f32_another_model_or_firmware_is_refused(model: str, version: str, told: str) -> None:
+    controller = EmulatedController.anywhere(model=model, version=version)
+    lab = Lab(controller)
+    with pytest.raises(ArmError, match=told):
+        lab.arm.connect()
+    assert lab.arm.mode is ArmMode.DISCONNECTED
+    controller.close()
+
+
+@library
+def test_f33_a_program_of_another_that_takes_over_is_a_fault_and_not_fought(lab: Lab) -> None:
+    lab.run()
+    lab.controller.tell("other")
+    fault = str(lab.until(lambda state: state.mode is ArmMode.FAULT).fault)
+    assert fault.startswith("lease_lost")
+    lab.arm.acknowledge(fault)
+    lab.arm.arm()
+    assert lab.arm.mode is ArmMode.ARMED
+
+
+@library
+def test_f34_another_payload_is_refused_before_the_program_is_started(controller: EmulatedController) -> None:
+    lab = Lab(controller, payload_kg=2.0)
+    lab.arm.connect()
+    with pytest.raises(ArmError, match=r"payload is 0\.90 kg, expected 2\.00 kg"):
+        lab.arm.configure()
+    lab.arm.close()
+
+
+@library
+def test_a_controller_that_is_not_there_is_named() -> None:
+    lab = Lab(EmulatedController("127.0.0.254"))
+    with pytest.raises(ArmError, match="does not answer"):
+        lab.arm.connect()
+
+
+@pytest.mark.parametrize("options", [{"host": ""}, {"host": "10.0.0.2", "gripper": "magnet"}])
+@library
+def test_a_real_arm_needs_what_only_its_owner_knows(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        make_robot(RealClock(), instruction="", seed=0, **options)  # type: ignore[arg-type]
+
+
+def test_without_ur_rtde_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rtde_receive", None)
+    with pytest.raises(ConfigError, match=r"uv pip install 'vla-stack\[ur\]'"):
+        make_robot(RealClock(), instruction="", seed=0)
