@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any
+
+_WORKERS: weakref.WeakSet[Worker] = weakref.WeakSet()
+_LAST_S = 2.0
+
+
+@atexit.register
+def _let_them_finish() -> None:
+    """A library that is torn down in the middle of a call takes the process down with it."""
+    end_s = time.monotonic() + _LAST_S
+    for worker in list(_WORKERS):
+        worker.wait(end_s - time.monotonic())
 
 
 class Worker:
@@ -21,6 +35,7 @@ class Worker:
         self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._last: _Call | None = None
         threading.Thread(target=self._work, name=name, daemon=True).start()
+        _WORKERS.add(self)
 
     @property
     def is_busy(self) -> bool:
@@ -48,6 +63,11 @@ class Worker:
         self._last = _Call(call)
         self._calls.put(self._last)
         return self._last
+
+    def wait(self, deadline_s: float) -> None:
+        """Return when nothing is left to be done, or it takes too long."""
+        if self._last is not None:
+            self._last.is_done.wait(max(0.0, deadline_s))
 
     def _work(self) -> None:
         while True:

@@ -68,7 +68,7 @@ def make_robot(
     require_options("a UR5e", {"host": host, "embodiment": embodiment, "cameras": cameras})
     body, kinematics = read_embodiment(Path(embodiment)), ArmKinematics("ur5e")
     known = dataclasses.replace(UR5E, serial=serial)
-    config = UrLinkConfig(host, rate_hz, payload_kg)
+    config = UrLinkConfig(host, rate_hz, payload_kg=payload_kg)
     arm = make_arm(clock, f"UR5e at {host}", config, known, _gripper(gripper, host, kinematics.opening_high_m))
     return Robot(arm, open_cameras(body, cameras or {}, clock), body, kinematics, "ur5e")
 

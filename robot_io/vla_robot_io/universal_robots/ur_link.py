@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import re
+import threading
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -39,6 +41,7 @@ _STARTED_S = 2.0
 _CALL_S = 0.1
 _STOP_S = 1.0
 _ALIVE_S = 0.03
+_KICK_S = 0.02
 _VARIABLES = (
     "timestamp",
     "actual_q",
@@ -70,6 +73,9 @@ class UrLinkConfig:
     host: str
     rate_hz: float = 100.0
     """Commands, and readings, a second."""
+    patience_s: float = 2.0
+    """So long may a loop think between two readings or commands, the arm standing at its last set-point; then, as when
+    this process ends, the controller's watchdog stops the arm."""
     payload_kg: float | None = None
     """What the controller should think the arm carries; not compared if not given."""
 
@@ -89,7 +95,7 @@ class UrLink:
         self._receive: Any = None
         self._control: Any = None
         self._worker = Worker("ur-rtde")
-        self._kicked_s = -1.0
+        self._ticked_s = -math.inf
 
     def open(self) -> Identity:
         with _at_its_border("would not answer"):
@@ -131,6 +137,8 @@ class UrLink:
                 if time.monotonic() > deadline_s:
                     raise OSError("its control program does not run")
                 time.sleep(0.002)
+        self._ticked_s = time.monotonic()
+        threading.Thread(target=self._keep_alive, args=(self._control, self._worker), daemon=True).start()
 
     def measure(self) -> Measurement:
         with _at_its_border("cannot be read"):
@@ -148,12 +156,13 @@ class UrLink:
                 trouble=trouble or (_LOST if self._control is not None and not is_running else None),
                 speed_scaling=receive.getSpeedScaling() * receive.getTargetSpeedFraction(),
             )
-            self._kick(measured)
+        self._ticked_s = time.monotonic()
         return measured
 
     def send(self, positions: Float64[np.ndarray, " joints"], gripper_m: float) -> Sent:
         if self._control is None:
             raise ArmError(f"the controller at {self._config.host} has no control program: arm it first")
+        self._ticked_s = time.monotonic()
         with _at_its_border("would not take a set-point"):
             period_s = 1.0 / self._config.rate_hz
             joints = positions.tolist()
@@ -197,11 +206,15 @@ class UrLink:
                 self._worker.ask(lambda: (control.servoStop(STOP_RAD_S2), control.stopScript()), _STOP_S)
         self._worker.post(control.disconnect)
 
-    def _kick(self, measured: Measurement) -> None:
-        """Tell the controller's watchdog that we are there, as long as the controller itself is."""
-        is_new, self._kicked_s = measured.device_time_s > self._kicked_s, measured.device_time_s
-        if self._control is not None and measured.trouble is None and is_new and not self._worker.is_busy:
-            self._worker.post(self._control.kickWatchdog)
+    def _keep_alive(self, control: Any, worker: Worker) -> None:
+        """Tell the controller's watchdog that we are there, as long as the loop and the controller are."""
+        heard_s = -math.inf
+        while self._control is control:
+            time.sleep(_KICK_S)
+            before_s, heard_s = heard_s, self._receive.getTimestamp() if self._receive is not None else heard_s
+            is_thinking = time.monotonic() - self._ticked_s < self._config.patience_s
+            if is_thinking and heard_s > before_s and not worker.is_busy and self._control is control:
+                worker.post(control.kickWatchdog)
 
     def _is_alive(self) -> bool:
         before_s = self._receive.getTimestamp()
