@@ -42,6 +42,7 @@ _CALL_S = 0.1
 _STOP_S = 1.0
 _ALIVE_S = 0.03
 _KICK_S = 0.02
+_REASON_S = 0.05
 _VARIABLES = (
     "timestamp",
     "actual_q",
@@ -96,6 +97,7 @@ class UrLink:
         self._control: Any = None
         self._worker = Worker("ur-rtde")
         self._ticked_s = -math.inf
+        self._ended_s = math.inf
 
     def open(self) -> Identity:
         with _at_its_border("would not answer"):
@@ -145,15 +147,16 @@ class UrLink:
             receive = self._receive
             device_time_s = receive.getTimestamp()
             positions, velocities = np.array(receive.getActualQ()), np.array(receive.getActualQd())
+            # In this order: whatever ended the program is told with its end, or before it.
+            is_lost = self._is_lost(bool(receive.getRobotStatus() & PROGRAM_RUNNING), device_time_s)
             trouble = trouble_in(receive.getSafetyStatusBits(), receive.getRobotMode())
-            is_running = bool(receive.getRobotStatus() & PROGRAM_RUNNING)
             measured = Measurement(
                 positions=positions,
                 velocities=velocities,
                 gripper_m=self._gripper.opening(),
                 device_time_s=device_time_s,
                 target=np.array(receive.getTargetQ()),
-                trouble=trouble or (_LOST if self._control is not None and not is_running else None),
+                trouble=trouble or (_LOST if is_lost else None),
                 speed_scaling=receive.getSpeedScaling() * receive.getTargetSpeedFraction(),
             )
         self._ticked_s = time.monotonic()
@@ -196,6 +199,14 @@ class UrLink:
             if client is not None:
                 Worker("ur-rtde").post(client.disconnect)
         self._receive = self._dashboard = None
+
+    def _is_lost(self, is_running: bool, device_time_s: float) -> bool:
+        """Whether our program has ended, and the controller has had time to say why."""
+        if is_running or self._control is None:
+            self._ended_s = math.inf
+            return False
+        self._ended_s = min(self._ended_s, device_time_s)
+        return device_time_s - self._ended_s >= _REASON_S
 
     def _let_go(self) -> None:
         control, self._control = self._control, None
