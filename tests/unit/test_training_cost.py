@@ -45,8 +45,8 @@ def test_computing_again_costs_a_forward_pass_more() -> None:
 
 
 def test_what_does_not_fit_is_told() -> None:
-    assert not estimate(dataclasses.replace(COST, parameters=7_500_000_000), Cluster(1), Recipe(1)).fits
-    assert estimate(dataclasses.replace(COST, parameters=7_500_000_000), Cluster(2), Recipe(1)).fits
+    assert not estimate(dataclasses.replace(COST, parameters=8_000_000_000), Cluster(1), Recipe(1)).fits
+    assert estimate(dataclasses.replace(COST, parameters=8_000_000_000), Cluster(2), Recipe(1)).fits
 
 
 def test_hosts_that_hold_everything_exchange_less_over_the_network() -> None:

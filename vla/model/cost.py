@@ -125,7 +125,8 @@ def estimate(cost: ModelCost, cluster: Cluster, recipe: Recipe) -> Estimate:
     """
     for thing in (cost, cluster, recipe):
         for field in dataclasses.fields(thing):
-            _require_positive(field.name, getattr(thing, field.name))
+            if not isinstance(value := getattr(thing, field.name), bool):
+                _require_positive(field.name, float(value))
     if recipe.utilisation > 1:
         raise ConfigError(f"utilisation is a share of the peak, at most 1, got {recipe.utilisation}")
     again = 1.0 if recipe.recomputes else 0.0
@@ -166,6 +167,6 @@ def _saving(cost: ModelCost, cluster: Cluster, recipe: Recipe) -> tuple[float, f
     return every_s, min(lost, 1.0)
 
 
-def _require_positive(name: str, value: float | int | bool) -> None:
-    if not isinstance(value, bool) and not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name} must be finite and above 0, got {value}")
+def _require_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be finite and above 0, got {value:g}")
