@@ -19,19 +19,22 @@ from jaxtyping import Float64, UInt8
 
 from vla_sim.corpus.studio_world import Look, StudioWorld
 from vla_sim.tasks.emergence.referents import Concept
-from vla_sim.tasks.emergence.tables import VIEW, draw_table, start_pose
+from vla_sim.tasks.emergence.tables import NUM_TILES, VIEW, draw_table, start_pose
 from vla_sim.worlds.scene import BLOCK_SIZE_M, TILES_CAST, Kind, Scene, Thing
 from vla_sim.worlds.tabletop import TABLE_RGBA
 from vla_sim.worlds.variations import NO_VARIATION
 
 SUITE_LOOK = Look(64, 80, VIEW.camera.azimuth_rad, VIEW.camera.elevation_rad, VIEW.camera.distance, (*TABLE_RGBA[:3],))
 """The suite's own camera and table."""
-SUITE_SHARE, REST_SHARE, HELD_SHARE = 0.5, 0.35, 0.3
-"""How often the look is the suite's; the arm is where an episode begins; and a block is between its fingers if not."""
+SUITE_SHARE, REST_SHARE, AT_TILE_SHARE, HELD_SHARE = 0.5, 0.3, 0.45, 0.4
+"""How often the look is the suite's; the arm is where an episode begins; it is at one of the tiles, any of them, which it
+then hides in part; and a block is between its fingers if it is not where an episode begins."""
 CLEAR_SHARE = 0.7
 """Of a tile that is seen so much, the drawing can be read."""
 SIZES = ((64, 80), (96, 120), (128, 160))
 _HAND_LOW, _HAND_HIGH = np.array([0.36, -0.2, 0.03, -0.4]), np.array([0.64, 0.2, 0.2, 0.4])
+_AT_TILE_LOW, _AT_TILE_HIGH = np.array([-0.04, -0.04, 0.03, -0.3]), np.array([0.04, 0.04, 0.13, 0.3])
+"""Where the tool centre point is when it is at a tile: x, y, z (m) from the tile's middle, yaw (rad)."""
 _STREAM = 13
 
 
@@ -112,10 +115,14 @@ def _other_look(generator: np.random.Generator) -> Look:
 
 
 def _with_hand(generator: np.random.Generator, scene: Scene) -> Scene:
-    """The arm somewhere above the table."""
-    if generator.random() < REST_SHARE:
+    """The arm where an episode begins, at one of the tiles, or anywhere above the table."""
+    where = generator.random()
+    if where < REST_SHARE:
         return dataclasses.replace(scene, pose=start_pose(generator))
     pose = generator.uniform(_HAND_LOW, _HAND_HIGH)
+    if where < REST_SHARE + AT_TILE_SHARE:
+        tile = scene.of_kind(Kind.TILE)[int(generator.integers(NUM_TILES))]
+        pose = np.array([tile.x, tile.y, 0.0, 0.0]) + generator.uniform(_AT_TILE_LOW, _AT_TILE_HIGH)
     if generator.random() >= HELD_SHARE:
         return dataclasses.replace(scene, pose=pose, gripper=float(generator.choice([0.0, 1.0, 1.0])))
     return dataclasses.replace(scene, things=_held(scene, pose), pose=pose, gripper=0.5)

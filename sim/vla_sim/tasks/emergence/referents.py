@@ -44,7 +44,7 @@ PLACES = ("left", "middle", "right")
 """Of three tiles in a picture, from left to right."""
 
 TRAINING: dict[Concept, tuple[str, ...]] = {
-    Concept.COLOUR: ("the {colour} tile",),
+    Concept.COLOUR: ("the {colour} tile", "the {colour} card", "the tile that is {colour}"),
     Concept.DIGIT: ("the {digit}", "the number {digit}", "the tile with the {digit}"),
     Concept.SUM: ("the sum of {first} and {second}", "the tile that is {first} plus {second}"),
     Concept.SYMBOL: ("the {symbol}", "the tile with the {symbol}"),
@@ -52,15 +52,15 @@ TRAINING: dict[Concept, tuple[str, ...]] = {
     Concept.RELATION: ("the {place} tile", "the tile at the {place}"),
     Concept.SYNONYM: ("the {synonym} tile", "the {synonym} mat"),
 }
-"""What tiles are called; `mat` is another word for them."""
+"""What tiles are called; `mat` is another word for them that only web data says."""
 HELD_OUT: dict[Concept, tuple[str, ...]] = {
-    Concept.COLOUR: ("the tile that is {colour}",),
-    Concept.DIGIT: ("the tile that is {digit}",),
-    Concept.SUM: ("the tile with the sum of {first} and {second}",),
-    Concept.SYMBOL: ("the tile that is the {symbol}",),
-    Concept.CATEGORY: ("the tile that is the {category}",),
-    Concept.RELATION: ("the tile that is at the {place}",),
-    Concept.SYNONYM: ("the mat that is {synonym}",),
+    Concept.COLOUR: ("the card that is {colour}",),
+    Concept.DIGIT: ("the card with the {digit}",),
+    Concept.SUM: ("the card that is {first} plus {second}",),
+    Concept.SYMBOL: ("the card with the {symbol}",),
+    Concept.CATEGORY: ("the card with the {category}",),
+    Concept.RELATION: ("the card at the {place}",),
+    Concept.SYNONYM: ("the {synonym} card",),
 }
 """For testing only; every word is also in some training phrase."""
 

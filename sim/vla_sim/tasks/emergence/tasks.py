@@ -57,7 +57,7 @@ TRAINING: dict[Act, tuple[str, ...]] = {
 }
 HELD_OUT: dict[Act, tuple[str, ...]] = {
     Act.GO_TO: ("go over to {tile}", "move the gripper over {tile}"),
-    Act.PUT_ON: ("set the {block} down on {tile}", "move the {block} on to {tile}"),
+    Act.PUT_ON: ("set the {block} down on {tile}", "place the {block} down on {tile}"),
 }
 """For testing only; every word is also in some training template."""
 MAX_STEPS = {Act.GO_TO: 24, Act.PUT_ON: 50}
