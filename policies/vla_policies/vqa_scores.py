@@ -10,6 +10,7 @@ Case, punctuation and articles do not count. An answer with places is right if i
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections import Counter
@@ -17,8 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vla.errors import DataError
-from vla_datasets.web.samples import parse_locations
+from vla_datasets.web.samples import LOCATION_STEPS, parse_locations
 
 NEAR = 0.08
 """Of the diagonal: 8 px of 64 x 80, about a block's width."""
@@ -26,6 +26,7 @@ OVERLAP = 0.5
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _FAR = 1.0
+_WORD = re.compile(r"<loc(\d{4})>")
 
 Place = tuple[float, ...]
 
@@ -81,8 +82,8 @@ def _f1(ours: Sequence[str], theirs: Sequence[str]) -> float:
 
 
 def _score_places(said: str, places: Sequence[Place]) -> Score:
-    found = _places(said)
-    if [len(place) for place in found] != [len(place) for place in places]:
+    found = _places(said, [len(place) for place in places])
+    if found is None:
         return Score(False, 0.0, _FAR)
     far = [distance(one, other) for one, other in zip(found, places, strict=True)]
     near = [_nearness(one, other) for one, other in zip(found, places, strict=True)]
@@ -90,12 +91,17 @@ def _score_places(said: str, places: Sequence[Place]) -> Score:
     return Score(right, sum(near) / len(near), sum(far) / len(far))
 
 
-def _places(said: str) -> list[Place]:
-    """What a model said may be no whole place."""
-    try:
-        return parse_locations(said)
-    except DataError:
-        return []
+def _places(said: str, sizes: Sequence[int]) -> list[Place] | None:
+    """As many places of so many words as were asked for; None if that is not what was said.
+
+    A model's tokens do not say where one place ends and the next begins.
+    """
+    words = [int(number) for number in _WORD.findall(said)]
+    if len(words) != sum(sizes) or any(word >= LOCATION_STEPS for word in words):
+        return None
+    ends = list(itertools.accumulate(sizes))
+    middles = [(word + 0.5) / LOCATION_STEPS for word in words]
+    return [tuple(middles[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
 
 def _nearness(one: Place, other: Place) -> float:

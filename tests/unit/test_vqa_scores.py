@@ -49,6 +49,11 @@ def test_an_answer_with_other_places_than_asked_for_is_wrong(said: str) -> None:
     assert (scored.is_right, scored.soft, scored.distance) == (False, 0.0, 1.0)
 
 
+def test_places_may_follow_each_other_without_a_gap() -> None:
+    one, two = location_words(0.1, 0.1), location_words(0.8, 0.8)
+    assert score(f"{one}{two}", f"{one} {two}").is_right
+
+
 def test_every_place_of_an_answer_has_to_be_right() -> None:
     one, two = location_words(0.1, 0.1), location_words(0.8, 0.8)
     assert score(f"{one} {two}", f"{one} {two}").is_right
