@@ -54,6 +54,9 @@ COMMANDS = {
     "deploy inspect": Command(
         "vla_robot_io.inspect_command:main", "draw a run on an arm, and do it again in simulation"
     ),
+    "teleop": Command(
+        "vla_robot_io.teleoperation.teleop_command:main", "drive an arm by hand and record it: keys, pads, a leader arm"
+    ),
     "console": Command(
         "vla_robot_io.console.console_command:main", "show a run on an arm on a local page, with a stop button"
     ),

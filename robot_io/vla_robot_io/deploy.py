@@ -18,7 +18,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -42,6 +42,7 @@ from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder
+from vla_robot_io.teleoperation.choosing import DriveConfig
 
 ROBOTS = "vla.robots"
 """The entry-point group in which robots are found."""
@@ -98,6 +99,8 @@ class DeployConfig:
     """Of the console's page."""
     shadow: bool = False
     """A human drives, and the policy is only asked what it would do: the disagreement goes into run.json."""
+    teleop: DriveConfig = dataclasses.field(default_factory=DriveConfig)
+    """What a human drives with who takes over, or in shadow mode."""
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
     """Whether the run becomes an episode of a store."""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -160,7 +163,7 @@ def _run(
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
     recorder = RunRecorder(config.out, header, frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
-    with _attended(config, robot) as (attendance, view):
+    with _attended(config, robot, clock) as (attendance, view):
         run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:
@@ -169,7 +172,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _attended(config: DeployConfig, robot: Robot) -> Iterator[tuple[Attendance | None, LiveView | None]]:
+def _attended(config: DeployConfig, robot: Robot, clock: Clock) -> Iterator[tuple[Attendance | None, LiveView | None]]:
     """Who attends the run while the block lasts, and what they see: nobody and nothing by virtual time."""
     if config.clock is ClockKind.VIRTUAL:
         if config.console or config.shadow:
@@ -183,9 +186,10 @@ def _attended(config: DeployConfig, robot: Robot) -> Iterator[tuple[Attendance |
         "max_speed": config.speed,
         "has_policy": True,
     }
-    with attended(config.out, robot, about, is_shadow=config.shadow) as run, contextlib.ExitStack() as stack:
+    beside = attended(config.out, robot, clock, about, config.teleop, is_shadow=config.shadow)
+    with beside as run, contextlib.ExitStack() as stack:
         if config.console:
-            stack.enter_context(console_beside(config.out, config.console_port, run.attendance.is_attended))
+            stack.enter_context(console_beside(config.out, config.console_port, run.is_looked_at))
         yield run.attendance, run.view
 
 
@@ -222,7 +226,16 @@ def _policy(config: DeployConfig, robot: Robot) -> Iterator[tuple[Policy, str | 
         yield policy, policy.greeting.checkpoint
 
 
-def make_robot(config: DeployConfig, clock: Clock) -> Robot:
+class RobotChoice(Protocol):
+    """The part of a configuration that says which robot it is."""
+
+    driver: str
+    instruction: str
+    seed: int
+    options: dict[str, Any]
+
+
+def make_robot(config: RobotChoice, clock: Clock) -> Robot:
     """The robot that a driver's entry point makes.
 
     Raises:

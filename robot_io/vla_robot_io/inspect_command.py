@@ -105,6 +105,9 @@ def _page(log: RunLog, again: Replayed | None, why_not: str) -> str:
         header=log.header,
         told=_told(log, again, why_not),
         plots=plots(log),
+        is_shadow=any("policy_action" in step for step in log.steps),
+        actors=Counter(step.get("actor", "policy") for step in log.steps),
+        events=log.events,
         modes=Counter(step["mode"] for step in log.steps),
         reasons=[(index, reason) for index, step in enumerate(log.steps) for reason in step["reasons"]],
         latency=_plot("time to predict, ms", {"chunk": [1e3 * chunk["latency_s"] for chunk in log.chunks]}),
@@ -119,11 +122,13 @@ def plots(log: RunLog) -> list[Plot]:
     """Every field of the action, asked and applied, and every joint's command."""
     if not log.steps:
         return []
-    asked, applied = (_columns(log.steps, key) for key in ("asked", "applied"))
+    columns = {key: _columns(log.steps, key) for key in ("asked", "applied")}
+    if any("policy_action" in step for step in log.steps):
+        columns["alone"] = _columns(log.steps, "policy_action")
     rows = [
-        _plot(name, {"asked": asked[index].tolist(), "applied": applied[index].tolist()})
+        _plot(name, {key: values[index].tolist() for key, values in columns.items()})
         for index, name in enumerate(log.header["action"])
-        if index < min(len(asked), len(applied))
+        if index < min(len(values) for values in columns.values())
     ]
     names = log.header["joints"]
     positions = np.array([step["command"]["positions"] for step in log.steps]).T
@@ -132,8 +137,9 @@ def plots(log: RunLog) -> list[Plot]:
 
 
 def _columns(steps: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    width = max(len(step[key]) for step in steps)
-    whole = [step[key] if len(step[key]) == width else [np.nan] * width for step in steps]
+    found = [step.get(key, []) for step in steps]
+    width = max(len(values) for values in found)
+    whole = [values if len(values) == width else [np.nan] * width for values in found]
     return np.array([[np.nan if value is None else value for value in row] for row in whole], np.float64).T
 
 

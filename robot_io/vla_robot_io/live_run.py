@@ -189,6 +189,7 @@ class LiveRun:
         self._reports.append(report)
         seat, policy = self._operated.seat, self._policy
         actor = {"actor": seat.actor} if seat.actor is not Actor.POLICY else {}
+        actor |= {"waited": True} if self._operated.is_waiting else {}
         asked = self._operated.policy_action
         shadow = {"policy_action": asked} if seat.actor is Actor.HUMAN and asked is not None else {}
         chunk = -1 if policy is None else policy.num_chunks - 1

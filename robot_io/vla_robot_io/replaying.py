@@ -20,6 +20,7 @@ from vla.errors import ActionError, ArmFault, ConfigError
 from vla.interfaces import EpisodeSpec
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.reasons import Code, Reason
 from vla_robot_io.recording import observation_hash
 from vla_robot_io.run_log import RunLog
 
@@ -66,6 +67,9 @@ def replay(log: RunLog) -> Replayed:
     observations = [environment.reset(spec)]
     for step in log.steps:
         try:
+            if step.get("waited"):
+                environment.wait(Reason(Code.OPERATOR, "waiting", 1.0, 0.0, "the operator held the arm"))
+                continue
             observations.append(environment.step(np.array(step["asked"], np.float32)).observation)
         except (ActionError, ArmFault):
             continue  # as it was then: the report says why

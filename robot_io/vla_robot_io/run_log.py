@@ -21,6 +21,8 @@ class RunLog:
     chunks: tuple[Mapping[str, Any], ...]
     end: Mapping[str, Any] | None
     """None if the run was killed."""
+    events: tuple[Mapping[str, Any], ...] = ()
+    """What an operator asked for, and what was told to them."""
 
     @classmethod
     def read(cls, folder: Path) -> RunLog:
@@ -35,8 +37,11 @@ class RunLog:
         lines = _parsed(found[0])
         if not lines or lines[0].get("kind") != "header":
             raise ConfigError(f"{found[0]} is no log of a run: it does not begin with a header")
-        of = {kind: tuple(line for line in lines if line.get("kind") == kind) for kind in ("step", "chunk", "end")}
-        return cls(folder, lines[0], of["step"], of["chunk"], of["end"][-1] if of["end"] else None)
+        of = {
+            kind: tuple(line for line in lines if line.get("kind") == kind)
+            for kind in ("step", "chunk", "end", "event")
+        }
+        return cls(folder, lines[0], of["step"], of["chunk"], of["end"][-1] if of["end"] else None, of["event"])
 
 
 def _parsed(path: Path) -> list[Mapping[str, Any]]:

@@ -57,7 +57,9 @@ class Acting:
             return {}
         counts = {"count": self._interventions, "human_steps": self._human, "policy_steps": self._policy}
         told: dict[str, Any] = {"interventions": {**counts, "rate": self.human_share}}
-        return told | ({"shadow": self._disagreement()} if self._gaps else {})
+        return (told if self._policy else {"human_steps": self._human}) | (
+            {"shadow": self._disagreement()} if self._gaps else {}
+        )
 
     def _disagreement(self) -> dict[str, Any]:
         gaps = np.stack(self._gaps)

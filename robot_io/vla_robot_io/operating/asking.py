@@ -105,6 +105,20 @@ class QueuedRequests:
         """Nothing is held."""
 
 
+class MergedRequests:
+    """Requests from several places."""
+
+    def __init__(self, *sources: Requests) -> None:
+        self._sources = sources
+
+    def take(self) -> list[Request]:
+        return [request for source in self._sources for request in source.take()]
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+
 class RequestFile:
     """The run's side of the file that requests are appended to."""
 

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from vla.errors import ConfigError
-from vla.interfaces import Robot
-from vla_robot_io.operating.asking import RequestFile
+from vla.interfaces import Clock, Robot
+from vla_robot_io.operating.asking import MergedRequests, RequestFile
 from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.stop_flag import FILE_NAME, StopFlag
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator
+from vla_robot_io.teleoperation.choosing import DriveConfig, make_teleoperator
 from vla_robot_io.teleoperation.hand_drive import HandDrive
+from vla_robot_io.teleoperation.keyboard import KeyboardTeleoperator
 
 CONSOLE_COMES_S = 30.0
 """A console that is not there by then will not be; the arm has no torque meanwhile."""
@@ -33,20 +35,27 @@ class Attended:
     """A run that can be attended."""
 
     attendance: Attendance
-    view: LiveView | None
+    view: LiveView
+    is_looked_at: Callable[[], bool]
+    """Whether a console is there."""
 
 
 @contextlib.contextmanager
-def attended(folder: Path, robot: Robot, about: dict[str, Any], *, is_shadow: bool = False) -> Iterator[Attended]:
+def attended(
+    folder: Path, robot: Robot, clock: Clock, about: dict[str, Any], drive: DriveConfig, *, is_shadow: bool = False
+) -> Iterator[Attended]:
     """Make all of it in a run's folder, and close it when the block ends.
 
     Args:
         folder: of the run, which is there.
         robot: that acts.
+        clock: the robot's own.
         about: what is told of the run; `policy` is empty where a human drives alone.
+        drive: what a human drives with.
+        is_shadow: whether the human drives, and the policy is only asked.
 
     Raises:
-        ConfigError: if a file cannot be made.
+        ConfigError: if a file cannot be made, or the device is not there.
     """
     with contextlib.ExitStack() as stack:
         view = LiveView(folder, robot, {**about, **_fields(robot), "is_shadow": is_shadow, "can_drive": True})
@@ -58,16 +67,21 @@ def attended(folder: Path, robot: Robot, about: dict[str, Any], *, is_shadow: bo
         except OSError as error:
             raise ConfigError(f"the run's folder {folder} cannot be written: {error}") from error
         browser = BrowserTeleoperator(view.pads, HandDrive(robot.embodiment))
+        teleoperator = make_teleoperator(drive, robot, clock, browser)
+        teleoperator.connect()
+        stack.callback(teleoperator.close)
+        keys = [teleoperator] if isinstance(teleoperator, KeyboardTeleoperator) else []
         yield Attended(
             Attendance(
-                requests=requests,
-                teleoperator=browser,
+                requests=MergedRequests(requests, *keys),
+                teleoperator=teleoperator,
                 stop=stop,
                 is_attended=lambda: browser.is_looked_at,
                 is_shadow=is_shadow,
                 has_policy=bool(about["policy"]),
             ),
             view,
+            lambda: browser.is_looked_at,
         )
 
 

@@ -95,6 +95,8 @@ class OperatedEnvironment:
         """Called for every control step in which nobody acted."""
         self.observation: Observation | None = None
         """The newest."""
+        self.is_waiting = False
+        """Whether nobody acts in the control step that is under way."""
         self.is_over = False
         """Whether the task is done, or the time is over."""
         self.success = False
@@ -145,7 +147,11 @@ class OperatedEnvironment:
 
     def wait(self) -> Transition:
         """One control step in which nobody acts."""
-        waited = self._environment.wait(self._forbidden() or _reason("waiting", self.seat.why or "nobody drives"))
+        self.is_waiting = True
+        try:
+            waited = self._environment.wait(self._forbidden() or _reason("waiting", self.seat.why or "nobody drives"))
+        finally:
+            self.is_waiting = False
         if waited is not None:
             self._look(waited)
         if self.on_waited is not None:
