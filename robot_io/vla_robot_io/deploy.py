@@ -18,7 +18,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -34,7 +34,7 @@ from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.first_runs import has_been_dry, remember_dry
-from vla_robot_io.keeping import Episodes, KeepConfig, Keeper, source_of
+from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper, source_of
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import EXIT_OK, LiveRun, Task
 from vla_robot_io.operating.attending import attended, console_beside
@@ -158,12 +158,12 @@ def _run(
     )
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
-    source = source_of(config.policy or config.server)
+    source = TELEOPERATION if config.shadow else source_of(config.policy or config.server)
     episodes = Episodes(config.keep, robot, seed=config.seed, source=source)
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
-    recorder = RunRecorder(config.out, header, frames_per_second)
     task = Task(config.instruction, config.seed, config.seconds)
     with _attended(config, robot, clock) as (attendance, view):
+        recorder = RunRecorder(config.out, header, frames_per_second)
         run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:
@@ -226,6 +226,7 @@ def _policy(config: DeployConfig, robot: Robot) -> Iterator[tuple[Policy, str | 
         yield policy, policy.greeting.checkpoint
 
 
+@runtime_checkable
 class RobotChoice(Protocol):
     """The part of a configuration that says which robot it is."""
 

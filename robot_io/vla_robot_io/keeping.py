@@ -20,6 +20,10 @@ from vla.interfaces import Observation, Robot, Transition
 from vla_robot_io.episode_recorder import EpisodeRecorder
 
 
+TELEOPERATION = "teleoperation"
+"""A human acted, as stores know it."""
+
+
 @dataclasses.dataclass
 class KeepConfig:
     """Whether and how a run becomes an episode of a store."""

@@ -155,6 +155,8 @@ class LiveRun:
                 self._in_trouble(result.error)
             return
         operated.listen()
+        if operated.is_over:
+            return
         if operated.seat.actor is Actor.HUMAN:
             operated.human_step()
         elif operated.seat.actor is Actor.NOBODY:

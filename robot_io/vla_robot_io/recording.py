@@ -62,12 +62,7 @@ class RunRecorder:
             ConfigError: if the folder holds a run already, or cannot be made.
         """
         self._folder = folder
-        if (folder / "run.json").exists():
-            raise ConfigError(f"{folder} holds a run already ({folder / 'run.json'}): choose another out=DIR")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"out={folder} cannot be made: {error.strerror}") from error
+        make_folder(folder)
         self._log = open(folder / "log.jsonl.partial", "w", encoding="utf-8")  # noqa: SIM115
         self._film = None if frames_per_second is None else _Film(folder / "video.mp4.partial", frames_per_second)
         self.log("header", **header)
@@ -114,6 +109,20 @@ class RunRecorder:
             yield
         except OSError as error:
             raise VlaError(f"the files of the run in {self._folder} cannot be written: {error}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, if it is not there.
+
+    Raises:
+        ConfigError: if it holds a run already, or cannot be made.
+    """
+    if (folder / "run.json").exists():
+        raise ConfigError(f"{folder} holds a run already ({folder / 'run.json'}): choose another out=DIR")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out={folder} cannot be made: {error.strerror}") from error
 
 
 def side_by_side(images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> UInt8[np.ndarray, "tall wide 3"]:

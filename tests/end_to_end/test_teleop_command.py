@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def test_what_a_human_does_is_recorded_as_teleoperation(store: Path, tmp_path: P
     assert (after.source, after.instruction) == ("teleoperation", "press the red button")
     assert after.labels["human"].tolist() == [1] * after.num_steps
     assert told["human_steps"] == before.num_steps
-    assert np.abs(after.actions - before.actions).max() < 0.01
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    asked = np.array([line["asked"] for line in lines if line["kind"] == "step"], np.float32)
+    assert np.array_equal(asked, before.actions)
 
 
 def test_in_shadow_mode_the_policy_is_asked_and_the_human_obeyed(store: Path, tmp_path: Path) -> None:
@@ -76,9 +79,10 @@ def test_in_shadow_mode_the_policy_is_asked_and_the_human_obeyed(store: Path, tm
 def test_a_device_that_is_not_there_is_told_before_anything_moves(
     arguments: list[str], says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115
     out = tmp_path / "run"
-    assert commands.main(["teleop", "robot=virtual", PRESS, f"out={out}", "film=false", *arguments]) == 2
+    with open(os.devnull) as no_terminal:
+        monkeypatch.setattr("sys.stdin", no_terminal)
+        assert commands.main(["teleop", "robot=virtual", PRESS, f"out={out}", "film=false", *arguments]) == 2
     assert says in capfd.readouterr().err
     assert not (out / "run.json").exists()
 

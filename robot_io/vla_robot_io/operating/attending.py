@@ -20,6 +20,7 @@ from vla.interfaces import Clock, Robot
 from vla_robot_io.operating.asking import MergedRequests, RequestFile
 from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
+from vla_robot_io.recording import make_folder
 from vla_robot_io.stop_flag import FILE_NAME, StopFlag
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator
 from vla_robot_io.teleoperation.choosing import DriveConfig, make_teleoperator
@@ -47,7 +48,7 @@ def attended(
     """Make all of it in a run's folder, and close it when the block ends.
 
     Args:
-        folder: of the run, which is there.
+        folder: of the run; made if it is not there.
         robot: that acts.
         clock: the robot's own.
         about: what is told of the run; `policy` is empty where a human drives alone.
@@ -57,6 +58,7 @@ def attended(
     Raises:
         ConfigError: if a file cannot be made, or the device is not there.
     """
+    make_folder(folder)
     with contextlib.ExitStack() as stack:
         view = LiveView(folder, robot, {**about, **_fields(robot), "is_shadow": is_shadow, "can_drive": True})
         stack.callback(view.close, "closed")

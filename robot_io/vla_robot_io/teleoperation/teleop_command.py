@@ -20,16 +20,13 @@ from vla.interfaces import Robot
 from vla_policies.chunking import ExecutionConfig
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.deploy import make_robot, versions
-from vla_robot_io.keeping import Episodes, KeepConfig, Keeper
+from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import LiveRun, Task
 from vla_robot_io.operating.attending import attended, console_beside
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder
 from vla_robot_io.teleoperation.choosing import By, DriveConfig
-
-SOURCE = "teleoperation"
-"""Who acted, as stores know it."""
 
 
 @dataclasses.dataclass
@@ -100,16 +97,16 @@ def teleop(config: TeleopConfig) -> int:
     environment = ArmEnvironment(
         robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
     )
-    episodes = Episodes(config.keep, robot, seed=config.seed, source=SOURCE)
+    episodes = Episodes(config.keep, robot, seed=config.seed, source=TELEOPERATION)
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
     header = _header(config, robot)
-    recorder = RunRecorder(config.out, header, robot.embodiment.control_hz if config.film else None)
     with contextlib.ExitStack() as stack:
         about = {"policy": "", "robot": config.driver, "seconds": config.seconds, "max_speed": config.speed}
         drive = DriveConfig(config.by, config.device, config.scale, config.calibration, config.model)
         run = stack.enter_context(attended(config.out, robot, clock, {**about, "has_policy": False}, drive))
         if config.console:
             stack.enter_context(console_beside(config.out, config.console_port, run.is_looked_at))
+        recorder = RunRecorder(config.out, header, robot.embodiment.control_hz if config.film else None)
         task = Task(config.instruction, config.seed, config.seconds)
         live = LiveRun(environment, None, recorder, task, ExecutionConfig(), console, keeper, run.attendance, run.view)
         return live.run(header)
