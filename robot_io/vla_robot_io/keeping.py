@@ -19,7 +19,6 @@ from vla.errors import ConfigError, VlaError
 from vla.interfaces import Observation, Robot, Transition
 from vla_robot_io.episode_recorder import EpisodeRecorder
 
-
 TELEOPERATION = "teleoperation"
 """A human acted, as stores know it."""
 
