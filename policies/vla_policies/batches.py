@@ -22,9 +22,11 @@ from torch import Tensor
 
 from vla.dead_reckoning import motion_map
 from vla.interfaces import PADDING_ID, ActionTokenizer
+from vla.model.continuous import ChunkTargets
 from vla.normalization import Normalizer
 from vla.tokens.words import WordTokenizer
 from vla_datasets.windows import Frames
+from vla_policies.chunk_batches import ChunkBatches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Batch:
     """Where target and destination are in the first camera; NaN where there is none."""
     forced: Int64[Tensor, "batch tokens"] | None = None
     """Action tokens that are committed to; -1 where they are to be found."""
+    chunks: ChunkTargets | None = None
+    """The same actions as numbers, for heads that say numbers."""
 
 
 class FrameBatches:
@@ -60,12 +64,14 @@ class FrameBatches:
         *,
         shift_pixels: int,
         committed_share: float = 0.0,
+        chunks: ChunkBatches | None = None,
     ) -> None:
         """Tokenise the frames.
 
         Args:
             shift_pixels: farthest shift of a picture.
             committed_share: of the samples, those whose first actions are committed to.
+            chunks: of the same frames, for heads that say numbers.
         """
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
         actions = action_tokenizer.encode_batch(frames.chunks)
@@ -80,7 +86,9 @@ class FrameBatches:
         self._points = on_device(np.stack([frames.target, frames.destination], axis=1))
         self._text, self._text_is_padding = on_device(text), on_device(text_is_padding)
         self._instruction = on_device(frames.instruction_index.astype(np.int64))
-        self._commits = action_tokenizer.num_committed(1) > 0 and committed_share > 0
+        self._chunks, can_force = chunks, action_tokenizer.num_committed(1) > 0
+        self._commits = committed_share > 0 and (can_force or chunks is not None)
+        self._can_force = can_force
         if self._commits:
             self._executed = on_device(action_tokenizer.encode_batch(frames.executed()))
             self._steps_left = on_device(frames.steps_left.astype(np.int64))
@@ -103,11 +111,12 @@ class FrameBatches:
                 points = points + shift[:, None] / torch.tensor([width, height], device=self._device)
         sentence = self._instruction[index]
         state = self._state[index]
-        actions, is_padding, forced = self._actions[index], self._is_padding[index], None
+        actions, is_padding, forced, steps = self._actions[index], self._is_padding[index], None, None
         if generator is not None and self._commits:
             steps = self._committed_steps(index, generator)
             state = state + self._motion[index, steps]
             actions, is_padding, forced = self._targets(index, steps)
+        chunks = None if self._chunks is None else self._chunks.targets(index, steps, generator)
         return Batch(
             images,
             self._text[sentence],
@@ -117,12 +126,20 @@ class FrameBatches:
             is_padding,
             points,
             forced,
+            chunks,
         )
 
     def _targets(
         self, index: Int64[Tensor, " batch"], steps: Int64[Tensor, " batch"]
     ) -> tuple[Int64[Tensor, "batch tokens"], Bool[Tensor, "batch tokens"], Int64[Tensor, "batch tokens"]]:
-        """Action tokens, which of them do not count, and those that are committed to (-1 elsewhere)."""
+        """Action tokens, which of them do not count, and those that are committed to (-1 elsewhere).
+
+        Tokens that each stand for a whole chunk cannot begin with given actions: those of such rows do not count.
+        """
+        if not self._can_force:
+            actions = self._actions[index]
+            is_padding = self._is_padding[index] | (steps > 0)[:, None]
+            return actions, is_padding, torch.full_like(actions, PADDING_ID)
         later = index + steps
         place = torch.arange(self._actions.shape[1], device=self._device)
         since = place - self._num_committed[steps][:, None]  # tokens after the committed ones

@@ -24,12 +24,13 @@ from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError, ConfigError
+from vla.errors import CheckpointError, ConfigError, StatisticsError
 from vla.files import sha256, write_atomically
 from vla.interfaces import ActionTokenizer, Grammar
 from vla.model.compact import CompactBackbone
+from vla.model.continuous import ExpertConfig
 from vla.model.kinds import AnyBackboneConfig, AnyModel, backbone_from_json, backbone_to_json
-from vla.model.vla_model import Head, VlaModel, Vocabulary
+from vla.model.vla_model import Head, VlaModel, Vocabulary, make_continuous
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import VlmConfig
 from vla.model.vlm.vlm_model import VlmModel
@@ -37,6 +38,7 @@ from vla.normalization import Normalizer, Scheme, Statistics
 from vla.tokens.files import tokenizer_from_json
 from vla.tokens.text import TextTokenizer
 from vla.tokens.words import PretrainedWords, WordTokenizer
+from vla_policies.chunk_batches import action_normalizer
 from vla_policies.seen_scenes import SeenScenes
 
 FORMAT = "vla.checkpoint/1"
@@ -65,6 +67,10 @@ class Checkpoint:
     """Optimizer state and raw weights; empty in a checkpoint that is only for running."""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """JSON values of the training run: the sampler's place, ..."""
+    expert: ExpertConfig = dataclasses.field(default_factory=ExpertConfig)
+    """Of the heads that have one."""
+    action_statistics: Statistics | None = None
+    """Of the actions in chunks: what a head that says numbers counts in; None for one that says tokens."""
 
     @property
     def state_normalizer(self) -> Normalizer:
@@ -75,13 +81,24 @@ class Checkpoint:
         """
         return state_normalizer(self.statistics, self.embodiment)
 
+    @property
+    def action_normalizer(self) -> Normalizer:
+        """From actions to what a head that says numbers says.
+
+        Raises:
+            StatisticsError: if there are no statistics of actions, or they are of other fields.
+        """
+        return action_normalizer(require_statistics(self.action_statistics, self.head), self.embodiment)
+
     def build_model(self) -> AnyModel:
         """The model with these weights, on the CPU, in evaluation mode.
 
         Raises:
             CheckpointError: if the weights are not those of the model that the checkpoint describes.
         """
-        model = make_model(self.embodiment, self.action_tokenizer, self.text_tokenizer, self.backbone, self.head)
+        model = make_model(
+            self.embodiment, self.action_tokenizer, self.text_tokenizer, self.backbone, self.head, self.expert
+        )
         try:
             model.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -96,6 +113,7 @@ def make_model(
     text_tokenizer: WordTokenizer,
     backbone: AnyBackboneConfig,
     head: Head,
+    expert: ExpertConfig | None = None,
 ) -> AnyModel:
     """An untrained model for this robot and these tokens.
 
@@ -107,16 +125,24 @@ def make_model(
             f"tokenizer '{action_tokenizer.name}' takes up to {action_tokenizer.max_tokens} tokens a chunk, as many as "
             f"it needs: head=slots predicts a fixed number, use head=autoregressive"
         )
+    horizon, action_dim = action_tokenizer.horizon, embodiment.action_dim
     if isinstance(backbone, VlmConfig):
         pretrained = VlmBackbone(backbone, embodiment.cameras, embodiment.state_dim)
         vocabulary = Vocabulary(pretrained.text_vocabulary_size, action_tokenizer.vocabulary_size)
-        return VlmModel(pretrained, head, vocabulary, action_tokenizer.max_tokens)
+        return VlmModel(
+            pretrained,
+            head,
+            vocabulary,
+            action_tokenizer.max_tokens,
+            make_continuous(head, pretrained.width, horizon, action_dim, expert or ExpertConfig()),
+        )
     return VlaModel(
         CompactBackbone(backbone, embodiment.cameras, embodiment.state_dim, text_tokenizer.vocabulary_size),
         head,
         Vocabulary(text_tokenizer.vocabulary_size, action_tokenizer.vocabulary_size),
         action_tokenizer.max_tokens,
         backbone.answer_tokens,
+        make_continuous(head, backbone.width, horizon, action_dim, expert or ExpertConfig()),
     )
 
 
@@ -129,6 +155,17 @@ def _has_one_length(grammar: Grammar) -> bool:
             return False
         state = int(after[-1])
     return True
+
+
+def require_statistics(statistics: Statistics | None, head: Head) -> Statistics:
+    """The statistics of actions, which a head that says numbers cannot do without.
+
+    Raises:
+        StatisticsError: if they are absent.
+    """
+    if statistics is None:
+        raise StatisticsError(f"head={head.value} says actions as numbers, and their statistics are absent")
+    return statistics
 
 
 def state_normalizer(statistics: Statistics, embodiment: Embodiment) -> Normalizer:
@@ -165,6 +202,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         "config": dict(checkpoint.config),
         "seen": checkpoint.seen.to_json(),
         "progress": dict(checkpoint.progress),
+        **_numbers_to_json(checkpoint),
     }
     write_atomically(directory / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
     for stale in directory.glob("*-????????.safetensors"):
@@ -200,9 +238,27 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             weights=_read_tensors(directory, manifest["files"], "weights"),
             training=_read_tensors(directory, manifest["files"], "training") if with_training else {},
             progress=manifest["progress"],
+            **_numbers_from_json(manifest),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(error).__name__}: {error}") from error
+
+
+def _numbers_to_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the manifest says of a head that says numbers; nothing of one that says tokens."""
+    if not checkpoint.head.is_continuous:
+        return {}
+    statistics = require_statistics(checkpoint.action_statistics, checkpoint.head)
+    return {"expert": checkpoint.expert.to_json(), "action_statistics": statistics.to_json()}
+
+
+def _numbers_from_json(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    if not Head(manifest["head"]).is_continuous:
+        return {}
+    return {
+        "expert": ExpertConfig.from_json(manifest["expert"]),
+        "action_statistics": Statistics.from_json(manifest["action_statistics"]),
+    }
 
 
 def checkpoint_hash(directory: Path) -> str:

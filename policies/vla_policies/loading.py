@@ -168,13 +168,11 @@ def checkpoint_folder(name: str, also_known: Sequence[str] = ()) -> Path:
 
 def _load_checkpoint(folder: Path, embodiment: Embodiment, batch_size: int | None) -> Policy:
     # Loads torch: only when a checkpoint is asked for.
-    from vla_policies.token_policy import TokenPolicy
+    from vla_policies.checkpoint import load_checkpoint
+    from vla_policies.trained_policy import DEFAULT_BATCH_SIZE, trained_policy
 
-    policy = (
-        TokenPolicy.from_checkpoint(folder)
-        if batch_size is None
-        else TokenPolicy.from_checkpoint(folder, batch_size=batch_size)
-    )
+    size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+    policy = trained_policy(load_checkpoint(folder), batch_size=size)
     require_same_embodiment(
         embodiment, policy.embodiment, expected_name="the environment", got_name=f"checkpoint {folder}"
     )

@@ -1,21 +1,15 @@
-"""The policy `vla`: observations through the model to action tokens, and back to actions.
-
-Inference runs on batches of one fixed size, padded, so that what a policy does in one episode does not depend on how
-many others run beside it: the last bits of a matrix product depend on the shape of the batch.
-"""
+"""The policy of heads that say tokens: observations through the model to action tokens, and back to actions."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from vla.dead_reckoning import after
 from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
 from vla.decoding.token_model import EmbeddedPrefix
 from vla.embodiment import Embodiment
@@ -24,6 +18,7 @@ from vla.tokens.bins import BinTokenizer
 from vla_policies.certainty import TokenEntropy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.decisions import ChunkTokens
+from vla_policies.model_inputs import InputMaker
 
 
 class TokenPolicy:
@@ -51,8 +46,7 @@ class TokenPolicy:
         tokenizer = checkpoint.action_tokenizer
         choice = choice or (Choice.MEDIAN if tokenizer.is_ordered else Choice.MODE)
         self._decoder = TokenDecoder(self._model, tokenizer.grammar(), choice)
-        self._normalizer = checkpoint.state_normalizer
-        self._encode = functools.lru_cache(maxsize=4096)(self._encode_text)
+        self._inputs = InputMaker(checkpoint, batch_size, self._device)
 
     @classmethod
     def from_checkpoint(cls, directory: Path, *, device: str | None = None, batch_size: int = 8) -> TokenPolicy:
@@ -160,19 +154,8 @@ class TokenPolicy:
     ) -> tuple[EmbeddedPrefix, Int64[Tensor, "batch tokens"] | None]:
         """What the decoder reads of a batch: the prefix, and the tokens that are forced."""
         forced = None if committed is None else self._forced(committed)
-        padded = [*observations, *[observations[0]] * (self._batch_size - len(observations))]
-        images = {camera.name: self._images(padded, camera.name) for camera in self.embodiment.cameras}
-        state = np.stack([observation.proprioception for observation in padded])
-        if committed is not None and forced is not None:
-            for row, actions in enumerate(committed):
-                state[row] = after(state[row], actions, self.embodiment)
-        text, is_padding = zip(*(self._encode(observation.instruction) for observation in padded), strict=True)
-        prefix = self._model.backbone.embed(
-            {name: torch.from_numpy(image).to(self._device) for name, image in images.items()},
-            torch.from_numpy(np.concatenate(text)).to(self._device),
-            torch.from_numpy(np.concatenate(is_padding)).to(self._device),
-            torch.from_numpy(self._normalizer.normalise(state)).to(self._device),
-        )
+        inputs = self._inputs.make(observations, None if forced is None else committed)
+        prefix = self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
         return prefix, None if forced is None else self._padded(forced)
 
     def _chunks(
@@ -207,13 +190,6 @@ class TokenPolicy:
         whole = np.full((self._batch_size, forced.shape[1]), PADDING_ID, np.int64)
         whole[: len(forced)] = forced
         return torch.from_numpy(whole).to(self._device)
-
-    def _encode_text(self, instruction: str) -> tuple[np.ndarray, np.ndarray]:
-        return self._checkpoint.text_tokenizer.encode_batch([instruction], self._checkpoint.backbone.text_tokens)
-
-    @staticmethod
-    def _images(observations: Sequence[Observation], camera: str) -> UInt8[np.ndarray, "batch height width 3"]:
-        return np.stack([observation.images[camera] for observation in observations])
 
 
 def _tokens(decoded: Decoded) -> list[ChunkTokens]:

@@ -30,8 +30,10 @@ from vla.errors import ConfigError, StoreError, unknown
 from vla.files import only_writer, write_atomically
 from vla.interfaces import ActionTokenizer
 from vla.model.compact import CompactConfig
+from vla.model.continuous import ExpertConfig
 from vla.model.vla_model import Head
 from vla.model.vlm.vlm_config import PretrainedConfig
+from vla.normalization import Statistics
 from vla.tokens.files import TOKENIZERS, fit_tokenizer, load_tokenizer
 from vla.tokens.ordered import OrderedTokenizer
 from vla.tokens.text import TextTokenizer
@@ -49,6 +51,7 @@ from vla_policies.checkpoint import (
     save_checkpoint,
     state_normalizer,
 )
+from vla_policies.chunk_batches import ChunkBatches, action_normalizer
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
@@ -114,10 +117,11 @@ class TrainConfig:
     horizon: int = 4
     """Actions predicted at once."""
     head: Head = Head.SLOTS
-    """How action tokens are predicted: all at once, or one after the other."""
+    """How actions are predicted: slots or autoregressive (tokens), regression or flow (numbers), or insulated (tokens
+    train the backbone, a flow acts)."""
     committed_share: float = 0.0
     """Of the samples, those that begin with actions really carried out, and go on with what the expert does then: what
-    real-time chunking asks for. For tokenizers each of whose ids stands for one action."""
+    real-time chunking asks for. For tokenizers each of whose ids stands for one action, and for heads of numbers."""
     tokenizer: str = "bins"
     """How chunks become action tokens: bins, fast, spline, vq, ordered, or a file of `vla tokens fit`."""
     vocabulary: int = 65
@@ -152,6 +156,8 @@ class TrainConfig:
     """The compact backbone's size."""
     pretrained: PretrainedConfig = dataclasses.field(default_factory=PretrainedConfig)
     """A backbone that others trained, in place of the compact one: `backbone=NAME pretrained.path=FOLDER`."""
+    expert: ExpertConfig = dataclasses.field(default_factory=ExpertConfig)
+    """The size of what makes a flow's actions, for head=flow and head=insulated."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     """How the weights move."""
 
@@ -198,14 +204,16 @@ class _Run:
         self._data = _Data(config, start)
         frames = self._data.frames(done_steps=0)
         self._embodiment = frames.embodiment
-        self._statistics = start.statistics if start else frames.statistics()["proprioception"].without_values()
+        self._statistics, self._action_statistics = _statistics(config, start, frames)
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
         num_asked = num_web(config.batch_size, config.web_share) if config.web else 0
         web = read_web(config.web, self._embodiment.cameras[0]) if config.web else None
         self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
         self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
-        model = make_model(self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head)
+        model = make_model(
+            self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head, config.expert
+        )
         choice.load_weights(model)
         model.to(self._device)
         if start is not None:
@@ -333,7 +341,13 @@ class _Run:
             self._device,
             shift_pixels=config.shift_pixels,
             committed_share=config.committed_share,
+            chunks=self._chunk_batches(frames),
         )
+
+    def _chunk_batches(self, frames: Frames) -> ChunkBatches | None:
+        if self._action_statistics is None:
+            return None
+        return ChunkBatches(frames, action_normalizer(self._action_statistics, self._embodiment), self._device)
 
     def _generator(self) -> torch.Generator:
         """Randomness of one step, which depends on the seed and the step alone."""
@@ -343,7 +357,9 @@ class _Run:
         found: dict[str, float] = {}
         if len(self._validation_rows) and self._trains_robot:
             metrics = self._trainer.validate(self._batches.batch(self._validation_rows, None))
-            found |= {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
+            found["validation_loss"] = metrics.loss
+            if self._config.head.has_tokens:
+                found["validation_accuracy"] = metrics.accuracy
         web = None if self._cotraining is None else self._cotraining.validation_batch()
         if web is not None:
             told = self._trainer.validate(None, web).web
@@ -365,6 +381,8 @@ class _Run:
             training=self._trainer.state_dict(),
             progress={"sampler": self._sampler.state_dict(), "guard": self._guard.state_dict()}
             | ({} if self._cotraining is None else {"web": self._cotraining.state_dict()}),
+            expert=self._config.expert,
+            action_statistics=self._action_statistics,
         )
 
 
@@ -402,6 +420,23 @@ class _Data:
                 _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
         return str(path)
+
+
+def _statistics(config: TrainConfig, start: Checkpoint | None, frames: Frames) -> tuple[Statistics, Statistics | None]:
+    """Of proprioception, and of actions where the head says them as numbers: those of the run's first frames.
+
+    Raises:
+        ConfigError: if the run begins with a checkpoint that has another head.
+    """
+    if start is not None:
+        if start.head is not config.head and (start.head.is_continuous or config.head.is_continuous):
+            raise ConfigError(
+                f"the checkpoint to begin with has head={start.head.value}, whose weights are not those of "
+                f"head={config.head.value}: give the same head, or begin without a checkpoint"
+            )
+        return start.statistics, start.action_statistics
+    found = {name: statistics.without_values() for name, statistics in frames.statistics().items()}
+    return found["proprioception"], found["actions"] if config.head.is_continuous else None
 
 
 def _text_tokenizer(config: TrainConfig, frames: Frames, web: WebRows | None) -> WordTokenizer:

@@ -26,7 +26,8 @@ from vla.errors import CheckpointError
 from vla.model.backbone import Embedded
 from vla.model.compact import PATCH
 from vla.model.kinds import AnyModel
-from vla.model.vla_model import VlaModel, answer_loss, grounding_loss, token_loss
+from vla.model.vla_model import VlaModel, answer_loss, grounding_loss
+from vla_policies.action_objective import action_loss
 from vla_policies.batches import Batch
 from vla_policies.web_batches import WebBatch
 
@@ -78,8 +79,8 @@ class _Losses:
     own: Tensor
     """Of action tokens, or of words."""
     grounding: Tensor
-    accuracy: Tensor
-    """Share of tokens that are right."""
+    accuracy: float | Tensor
+    """Share of tokens that are right; NaN where there are none."""
 
 
 class Trainer:
@@ -172,7 +173,7 @@ class Trainer:
         if batch is not None:
             robot = self._robot(batch)
             parts.append(robot.loss)
-            action_loss, where_loss, accuracy = robot.own.item(), robot.grounding.item(), robot.accuracy.item()
+            action_loss, where_loss, accuracy = robot.own.item(), robot.grounding.item(), float(robot.accuracy)
         if web is not None:
             told, named = self._web(web)
             parts.append(self.config.web_weight * told.loss)
@@ -180,18 +181,14 @@ class Trainer:
         return loss, StepMetrics(loss.item(), action_loss, where_loss, accuracy, 0.0, 0.0, named)
 
     def _robot(self, batch: Batch) -> _Losses:
-        vocabulary, insulated = self.model.vocabulary, self.config.insulation
         with torch.autocast(batch.state.device.type, torch.bfloat16):
             prefix = self.model.backbone.embed(
-                batch.images, batch.text, batch.text_is_padding, batch.state, insulated=insulated
+                batch.images, batch.text, batch.text_is_padding, batch.state, insulated=self.config.insulation
             )
-            logits = self.model(prefix, batch.actions, batch.forced)
-        action_loss = token_loss(logits, batch.actions, batch.is_padding, vocabulary, self.config.label_spread)
+            actions = action_loss(self.model, prefix, batch, self.config.label_spread)
         where_loss = _where_loss(prefix, batch.points, next(iter(batch.images.values())))
-        keep = ~batch.is_padding
-        hit = logits[..., vocabulary.num_text :].detach().argmax(-1) == batch.actions
-        loss = action_loss + self.config.grounding_weight * where_loss
-        return _Losses(loss, action_loss, where_loss, hit[keep].float().mean())
+        loss = actions.loss + self.config.grounding_weight * where_loss
+        return _Losses(loss, actions.loss, where_loss, actions.accuracy)
 
     def _web(self, web: WebBatch) -> tuple[_Losses, dict[str, float]]:
         """The losses of web samples, and of each source those of its own."""

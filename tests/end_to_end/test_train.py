@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, EmbodimentMismatch, StoreError
 from vla.files import only_writer
 from vla.model.compact import CompactConfig
-from vla.model.vla_model import Head
+from vla.model.vla_model import TOKEN_HEADS, Head
 from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
 from vla.tokens.files import TOKENIZERS, fit_tokenizer, save_tokenizer
 from vla_datasets.store import EpisodeStore
@@ -23,6 +24,7 @@ from vla_policies.batches import Batch
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
+from vla_policies.trained_policy import trained_policy
 from vla_policies.training_log import TIMES
 from vla_policies.web_batches import WebBatch
 
@@ -54,8 +56,13 @@ def config(tmp_path: Path) -> TrainConfig:
     )
 
 
+def _no_number(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON number")
+
+
 def _log(config: TrainConfig) -> list[Logged]:
-    lines = [json.loads(line) for line in (Path(config.out) / LOG).read_text().splitlines()]
+    lines = [json.loads(line, parse_constant=_no_number) for line in (Path(config.out) / LOG).read_text().splitlines()]
+    lines = [json.loads(line, parse_constant=_no_number) for line in (Path(config.out) / LOG).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
@@ -66,10 +73,18 @@ def test_training_leaves_a_policy_and_a_log(config: TrainConfig) -> None:
     assert (policy.embodiment, policy.horizon) == (SMALL_EMBODIMENT, 2)
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize(
+    ("head", "tokenizer"),
+    [
+        *itertools.product(TOKEN_HEADS, TOKENIZERS),
+        (Head.REGRESSION, "bins"),
+        (Head.FLOW, "bins"),
+        (Head.INSULATED, "bins"),
+        (Head.INSULATED, "fast"),
+    ],
+)
 def test_a_policy_of_every_kind_of_action_tokens_keeps_the_contract(
-    config: TrainConfig, tokenizer: str, head: Head
+    config: TrainConfig, head: Head, tokenizer: str
 ) -> None:
     some = dataclasses.replace(config, tokenizer=tokenizer, vocabulary=512, head=head, steps=2)
     if tokenizer == "fast" and head is Head.SLOTS:
@@ -77,7 +92,14 @@ def test_a_policy_of_every_kind_of_action_tokens_keeps_the_contract(
             train(some)
         return
     train(some)
-    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+    check_policy(lambda: trained_policy(load_checkpoint(Path(config.out)), device="cpu"))
+
+
+def test_a_run_does_not_begin_with_the_weights_of_another_head(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    other = dataclasses.replace(config, init=config.out, out=str(tmp_path / "other"), head=Head.FLOW)
+    with pytest.raises(ConfigError, match="begin with has head=slots, whose weights are not those of head=flow"):
+        train(other)
 
 
 def test_a_tokenizer_may_come_from_its_file(config: TrainConfig, tmp_path: Path) -> None:
@@ -99,10 +121,14 @@ def test_a_tokenizer_of_another_horizon_is_refused_before_anything_is_written(
     assert not Path(config.out).exists()
 
 
-@pytest.mark.parametrize("stop_at", [2, 3])
+@pytest.mark.parametrize(
+    ("stop_at", "head"),
+    [(2, Head.SLOTS), (3, Head.SLOTS), (3, Head.REGRESSION), (3, Head.FLOW), (3, Head.INSULATED)],
+)
 def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, head: Head
 ) -> None:
+    config = dataclasses.replace(config, head=head, committed_share=0.5)
     train(config)
     stopped = dataclasses.replace(config, out=str(tmp_path / "stopped"))
     _stop_at(stop_at, monkeypatch)

@@ -20,6 +20,7 @@ from vla_datasets.store import EpisodeStore
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
+from vla_policies.trained_policy import trained_policy
 
 pytest.importorskip("transformers")
 
@@ -70,6 +71,18 @@ def test_every_family_trains_and_keeps_the_contract_of_policies(config: TrainCon
 def test_text_ids_may_stand_for_actions(config: TrainConfig, models: Path, head: Head, ids: ActionIds) -> None:
     train(dataclasses.replace(config, pretrained=pretrained(models, "smolvlm", ids), head=head))
     check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("smolvlm", Head.REGRESSION), ("paligemma", Head.FLOW), ("qwen3_vl", Head.FLOW), ("smolvlm", Head.INSULATED)],
+)
+def test_heads_that_say_numbers_stand_on_pretrained_backbones(
+    config: TrainConfig, models: Path, name: str, head: Head
+) -> None:
+    some = dataclasses.replace(config, pretrained=pretrained(models, name), head=head, committed_share=0.5)
+    train(some)
+    check_policy(lambda: trained_policy(load_checkpoint(Path(config.out)), device="cpu", batch_size=2))
 
 
 def test_training_begins_with_the_published_weights_and_moves_them(config: TrainConfig, models: Path) -> None:

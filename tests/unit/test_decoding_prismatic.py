@@ -18,7 +18,7 @@ from vla.model.prismatic import (
     PrismaticPrefix,
     TowerConfig,
 )
-from vla.model.vla_model import Head
+from vla.model.vla_model import TOKEN_HEADS, Head
 from vla.tokens.bins import line_grammar
 
 pytest.importorskip("timm")
@@ -57,7 +57,7 @@ def test_the_prefix_has_a_token_for_every_patch_and_word(views: int, text_first:
     )
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", TOKEN_HEADS)
 @pytest.mark.parametrize("is_prefix_causal", [False, True])
 def test_a_small_model_of_the_layout_decodes(head: Head, is_prefix_causal: bool) -> None:
     backbone = make_backbone(SMALL)

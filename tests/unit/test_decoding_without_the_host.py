@@ -20,7 +20,7 @@ from vla.interfaces import Grammar
 from vla.model.compact import CompactBackbone, CompactConfig, Prefix
 from vla.model.llama import LlamaConfig, LlamaDecoder
 from vla.model.prismatic import PrismaticBackbone, PrismaticConfig, TowerConfig
-from vla.model.vla_model import Head, VlaModel, Vocabulary
+from vla.model.vla_model import TOKEN_HEADS, Head, VlaModel, Vocabulary
 from vla.tokens.bins import line_grammar
 
 NUM_TOKENS, NUM_BINS, WIDTH = 5, 7, 32
@@ -71,7 +71,7 @@ def varying_grammar() -> Grammar:
 
 
 @pytest.mark.parametrize("name", ["compact", "llama"])
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", TOKEN_HEADS)
 @pytest.mark.parametrize("method", [Method.STEPWISE, Method.JACOBI])
 @pytest.mark.parametrize("choice", Choice)
 @pytest.mark.parametrize("grammar", [line_grammar(NUM_TOKENS, NUM_BINS), varying_grammar()], ids=["line", "varying"])

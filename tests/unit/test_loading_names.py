@@ -65,10 +65,9 @@ def test_replay_of_an_empty_store_names_the_folder(tmp_path: Path) -> None:
 def test_a_checkpoint_for_another_robot_is_refused_field_by_field(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vla_policies.token_policy import TokenPolicy
-
     other = dataclasses.replace(TABLETOP_PANDA, control_hz=20.0)
-    monkeypatch.setattr(TokenPolicy, "from_checkpoint", lambda folder, **options: ZeroPolicy(other))
+    monkeypatch.setattr("vla_policies.checkpoint.load_checkpoint", lambda folder: None)
+    monkeypatch.setattr("vla_policies.trained_policy.trained_policy", lambda read, **options: ZeroPolicy(other))
     with pytest.raises(
         EmbodimentMismatch, match=rf"checkpoint {tmp_path} .* the environment: control_hz: 10\.0 against 20"
     ):

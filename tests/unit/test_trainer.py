@@ -8,7 +8,7 @@ import torch
 from vla.embodiment import CameraSpec
 from vla.errors import CheckpointError
 from vla.model.compact import CompactBackbone, CompactConfig
-from vla.model.vla_model import Head, VlaModel, Vocabulary
+from vla.model.vla_model import TOKEN_HEADS, Head, VlaModel, Vocabulary
 from vla_policies.batches import Batch, shifted
 from vla_policies.trainer import OptimizerConfig, Trainer
 
@@ -35,7 +35,7 @@ def _batch(seed: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", TOKEN_HEADS)
 def test_a_batch_is_learned_by_heart(head: Head) -> None:
     trainer = Trainer(_model(head), OptimizerConfig(learning_rate=3e-3, warmup_steps=5, label_spread=0.0), 150)
     losses = [trainer.train_step(_batch(0)).action_loss for _ in range(150)]

@@ -244,6 +244,12 @@ class CompactBackbone(nn.Module):
         self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
     ) -> Float[Tensor, "batch slots width"]:
         """Hidden states of the slots that follow a prefix, computed in one pass."""
+        return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
+
+    def hidden(
+        self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Hidden states of a prefix, which does not see the slots, and of the slots that follow it."""
         num_prefix, num_slots = prefix.tokens.shape[1], slots.shape[1]
         blocked = prefix.tokens.new_zeros(
             (len(slots), 1, num_prefix + num_slots, num_prefix + num_slots), dtype=torch.bool
@@ -253,7 +259,7 @@ class CompactBackbone(nn.Module):
         if is_causal:
             ahead = torch.ones(num_slots, num_slots, dtype=torch.bool, device=slots.device).triu(1)
             blocked[:, :, num_prefix:, num_prefix:] = ahead
-        return self.decoder(torch.cat([prefix.tokens, slots], dim=1), blocked)[:, num_prefix:]
+        return self.decoder(torch.cat([prefix.tokens, slots], dim=1), blocked)
 
     def new_cache(self, prefix: Float[Tensor, "batch prefix width"], num_tokens: int) -> KeyValueCache:
         """An empty cache for a prefix and `num_tokens` tokens behind it."""

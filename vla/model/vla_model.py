@@ -3,11 +3,14 @@
     ids:   0 .. text_vocabulary_size - 1            words
            text_vocabulary_size ..                  action tokens, in the tokenizer's order
 
-Two heads read the same hidden states:
+One of these heads reads the hidden states, as the one switch `head=` says:
 
 - `slots`: one learned slot a token; all slots see each other and are predicted in one pass (OpenVLA-OFT,
   arXiv:2502.19645). Tokens that are already known, of actions committed to, are read in their slots.
 - `autoregressive`: each token sees those before it (RT-2, arXiv:2307.15818).
+- `regression`, `flow`: numbers in place of tokens (`vla.model.continuous`).
+- `insulated`: tokens, one after the other, train the backbone; a flow that reads what the backbone makes of the prefix,
+  and whose gradients end there, acts (knowledge insulation, arXiv:2505.23705).
 
 A model with `answer_tokens` also answers in words, one after the other, from the same decoder and the same logits:
 
@@ -26,16 +29,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla.model.compact import CompactBackbone, Prefix
+from vla.model.continuous import ExpertConfig, FlowHead, RegressionHead
 
 END_ID = 0
 """Begins and ends an answer in words: the id of padding, which stands for nothing else there."""
 
 
 class Head(enum.Enum):
-    """How action tokens are predicted."""
+    """How actions are predicted."""
 
     SLOTS = "slots"
     AUTOREGRESSIVE = "autoregressive"
+    REGRESSION = "regression"
+    FLOW = "flow"
+    INSULATED = "insulated"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it is trained on action tokens."""
+        return self not in (Head.REGRESSION, Head.FLOW)
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether it acts by numbers."""
+        return self not in TOKEN_HEADS
+
+
+TOKEN_HEADS = (Head.SLOTS, Head.AUTOREGRESSIVE)
+"""Those that act by tokens."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,19 +85,24 @@ class VlaModel(nn.Module):
         vocabulary: Vocabulary,
         num_action_tokens: int,
         num_answer_tokens: int = 0,
+        continuous: RegressionHead | FlowHead | None = None,
     ) -> None:
         super().__init__()
+        require_what_acts(head, continuous)
         self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
         self.num_action_tokens, self.num_answer_tokens = num_action_tokens, num_answer_tokens
         width = backbone.width
-        self.slots = nn.Parameter(torch.randn(num_action_tokens, width) * 0.02)
-        # Row 0 stands for what is not known: the token before the first, a slot to fill; row i + 1 for action token i.
-        self.action_embedding = nn.Embedding(vocabulary.num_action + 1, width)
-        nn.init.normal_(self.action_embedding.weight, std=0.02)
-        nn.init.zeros_(self.action_embedding.weight[:1])
-        self.logits = nn.Linear(width, vocabulary.size)
+        if head.has_tokens:
+            self.slots = nn.Parameter(torch.randn(num_action_tokens, width) * 0.02)
+            # Row 0 stands for what is not known: the token before the first, a slot to fill; row i + 1 for token i.
+            self.action_embedding = nn.Embedding(vocabulary.num_action + 1, width)
+            nn.init.normal_(self.action_embedding.weight, std=0.02)
+            nn.init.zeros_(self.action_embedding.weight[:1])
+        if head.has_tokens or num_answer_tokens:
+            self.logits = nn.Linear(width, vocabulary.size)
         if num_answer_tokens:
             self.answer_places = nn.Parameter(torch.randn(num_answer_tokens, width) * 0.02)
+        self.continuous = continuous
 
     def forward(
         self,
@@ -90,9 +116,20 @@ class VlaModel(nn.Module):
             actions: action tokens, as the tokenizer numbers them; -1 is padding.
             forced: action tokens that are known; -1 where none is.
         """
-        is_causal = self.head is Head.AUTOREGRESSIVE
+        return self.read(prefix, actions, forced)[0]
+
+    def read(
+        self,
+        prefix: Prefix,
+        actions: Int64[Tensor, "batch tokens"],
+        forced: Int64[Tensor, "batch tokens"] | None = None,
+    ) -> tuple[Float[Tensor, "batch tokens vocabulary"], Float[Tensor, "batch prefix width"]]:
+        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token."""
+        is_causal = self.head is not Head.SLOTS
         inputs = self.teacher_inputs(actions) if is_causal else self.slot_inputs(len(actions), forced)
-        return self.logits(self.backbone(prefix, inputs, is_causal))
+        hidden = self.backbone.hidden(prefix, inputs, is_causal)
+        num_prefix = prefix.tokens.shape[1]
+        return self.logits(hidden[:, num_prefix:]), hidden[:, :num_prefix]
 
     def slot_inputs(
         self, batch: int, forced: Int64[Tensor, "batch forced"] | None = None
@@ -137,6 +174,33 @@ class VlaModel(nn.Module):
         device = self.slots.device
         row = torch.zeros(batch, dtype=torch.int64, device=device) if token is None else token + 1
         return (self.action_embedding(row) + self.slots[index])[:, None]
+
+
+def make_continuous(
+    head: Head, width: int, horizon: int, action_dim: int, expert: ExpertConfig
+) -> RegressionHead | FlowHead | None:
+    """The part of a head that says numbers; None if it says tokens alone.
+
+    Args:
+        width: of the backbone's hidden states.
+    """
+    match head:
+        case Head.REGRESSION:
+            return RegressionHead(width, horizon, action_dim)
+        case Head.FLOW | Head.INSULATED:
+            return FlowHead(expert, width, horizon, action_dim)
+        case Head.SLOTS | Head.AUTOREGRESSIVE:
+            return None
+
+
+def require_what_acts(head: Head, continuous: nn.Module | None) -> None:
+    """Return if there is a part that says numbers just where the head acts by it.
+
+    Raises:
+        ValueError: if not.
+    """
+    if head.is_continuous != (continuous is not None):
+        raise ValueError(f"head={head.value} acts by {'numbers' if head.is_continuous else 'tokens'}")
 
 
 def token_loss(

@@ -28,7 +28,7 @@ from vla_policies.checkpoint import Checkpoint, for_running, load_checkpoint, sa
 from vla_policies.chunking import ChunkExecution, make_execution
 from vla_policies.interchange.feature_mapping import MAPPING_FILE, FeatureMapping, read_mapping, write_mapping
 from vla_policies.interchange.pictures import from_planes, resized
-from vla_policies.token_policy import TokenPolicy
+from vla_policies.trained_policy import trained_policy
 
 
 class VlaPolicy(PreTrainedPolicy):
@@ -64,7 +64,7 @@ class VlaPolicy(PreTrainedPolicy):
         self.config = config
         self._checkpoint = checkpoint
         self._mapping = mapping
-        self._policy = TokenPolicy(checkpoint, device=config.device, batch_size=config.batch_size)
+        self._policy = trained_policy(checkpoint, device=config.device, batch_size=config.batch_size)
         self._executions: list[ChunkExecution] = []
         self._step = 0
         make_execution(config.execution, self._policy.horizon, self._policy.embodiment.control_dt_s)
@@ -121,6 +121,7 @@ class VlaPolicy(PreTrainedPolicy):
     # ------------------------------------------------------------------ between the two
 
     def _begin(self, rows: int) -> None:
+        self._policy.reset([0] * rows)  # LeRobot tells no seeds
         body = self._policy.embodiment
         self._executions = [
             make_execution(self.config.execution, self._policy.horizon, body.control_dt_s) for _ in range(rows)
@@ -130,7 +131,7 @@ class VlaPolicy(PreTrainedPolicy):
         if not rows:
             return []
         committed = [self._executions[row].committed(self._time_s) for row in rows]
-        return self._policy.predict(self._observations(batch, rows), committed=committed)
+        return self._policy.predict(self._observations(batch, rows), rows, committed)
 
     @property
     def _time_s(self) -> float:

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla.model.vla_model import Head, Vocabulary
+from vla.model.continuous import FlowHead, RegressionHead
+from vla.model.vla_model import Head, Vocabulary, require_what_acts
 from vla.model.vlm.vlm_backbone import VlmBackbone, VlmPrefix
 from vla.model.vlm.vlm_config import ActionIds
 
@@ -25,15 +26,24 @@ from vla.model.vlm.vlm_config import ActionIds
 class VlmModel(nn.Module):
     """See the top of this file."""
 
-    def __init__(self, backbone: VlmBackbone, head: Head, vocabulary: Vocabulary, num_action_tokens: int) -> None:
+    def __init__(
+        self,
+        backbone: VlmBackbone,
+        head: Head,
+        vocabulary: Vocabulary,
+        num_action_tokens: int,
+        continuous: RegressionHead | FlowHead | None = None,
+    ) -> None:
         super().__init__()
+        require_what_acts(head, continuous)
         self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
         self.num_action_tokens = num_action_tokens
         self.slots = nn.Parameter(torch.zeros(num_action_tokens if head is Head.SLOTS else 0, backbone.width))
-        if backbone.config.action_ids is ActionIds.APPENDED:
+        if head.has_tokens and backbone.config.action_ids is ActionIds.APPENDED:
             self.action_embedding = nn.Embedding(vocabulary.num_action, backbone.width)
             self.action_logits = nn.Linear(backbone.width, vocabulary.num_action, bias=False)
         self.initialise_actions()
+        self.continuous = continuous
 
     @torch.no_grad()
     def initialise_actions(self) -> None:
@@ -41,7 +51,7 @@ class VlmModel(nn.Module):
         some = self.backbone.embed_words(torch.arange(min(256, self.vocabulary.num_text), device=self.slots.device))
         scale = float(some.std().clamp(min=1e-4))
         self.slots.normal_(std=scale)
-        if self._first is None:
+        if self.head.has_tokens and self._first is None:
             self.action_embedding.weight.normal_(std=scale)
             self.action_logits.weight.normal_(std=0.02)
 
@@ -75,10 +85,22 @@ class VlmModel(nn.Module):
             actions: action tokens, as the tokenizer numbers them; -1 is padding.
             forced: action tokens that are known; -1 where none is.
         """
+        return self.read(prefix, actions, forced)[0]
+
+    def read(
+        self,
+        prefix: VlmPrefix,
+        actions: Int64[Tensor, "batch tokens"],
+        forced: Int64[Tensor, "batch tokens"] | None = None,
+    ) -> tuple[Float[Tensor, "batch tokens vocabulary"], Float[Tensor, "batch prefix width"]]:
+        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token."""
+        num_prefix = prefix.tokens.shape[1]
         if self.head is Head.SLOTS:
-            return self.logits(self.backbone(prefix, self.slot_inputs(len(actions), forced), False))
+            hidden = self.backbone.hidden(prefix, self.slot_inputs(len(actions), forced), False)
+            return self.logits(hidden[:, num_prefix:]), hidden[:, :num_prefix]
         before = self.embed_actions(actions[:, :-1].clamp(min=0))
-        return self.logits(self.backbone.hidden(prefix, before, True)[:, prefix.tokens.shape[1] - 1 :])
+        hidden = self.backbone.hidden(prefix, before, True)
+        return self.logits(hidden[:, num_prefix - 1 :]), hidden[:, :num_prefix]
 
     def logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens vocabulary"]:
         """Of words, then of action tokens."""

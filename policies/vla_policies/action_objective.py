@@ -1,0 +1,59 @@
+"""The loss on actions, of every head: cross-entropy of tokens, absolute difference, or velocity of a flow.
+
+slots, autoregressive    cross-entropy(tokens)
+regression               | chunk - said |
+flow                     | velocity - said |²
+insulated                cross-entropy(tokens) + | velocity - said |²   whose gradients end before the backbone
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from torch import Tensor
+
+from vla.model.continuous import ChunkTargets, FlowHead, RegressionHead, features_of
+from vla.model.kinds import AnyModel
+from vla.model.vla_model import Head, token_loss
+from vla_policies.batches import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionLoss:
+    """What a batch's actions cost."""
+
+    loss: Tensor
+    accuracy: float | Tensor = math.nan
+    """Share of action tokens whose most likely id is the true one; NaN without tokens."""
+
+
+def action_loss(model: AnyModel, prefix: Any, batch: Batch, spread: float) -> ActionLoss:
+    """What the head says of a batch's actions, and how far off it is.
+
+    Args:
+        prefix: of the batch, embedded.
+        spread: see `token_loss`.
+
+    Raises:
+        ValueError: if the head says numbers, and the batch has none.
+    """
+    continuous = model.continuous
+    if isinstance(continuous, RegressionHead):
+        return ActionLoss(continuous.loss(model.backbone, prefix, _numbers(batch)))
+    if model.head is Head.FLOW and isinstance(continuous, FlowHead):
+        features = features_of(model.backbone, prefix)
+        return ActionLoss(continuous.loss(features, prefix.is_padding, _numbers(batch)))
+    logits, features = model.read(prefix, batch.actions, batch.forced)
+    loss = token_loss(logits, batch.actions, batch.is_padding, model.vocabulary, spread)
+    if isinstance(continuous, FlowHead):
+        loss = loss + continuous.loss(features.detach(), prefix.is_padding, _numbers(batch))
+    hit = logits[..., model.vocabulary.num_text :].detach().argmax(-1) == batch.actions
+    return ActionLoss(loss, hit[~batch.is_padding].float().mean())
+
+
+def _numbers(batch: Batch) -> ChunkTargets:
+    if batch.chunks is None:
+        raise ValueError("the head says actions as numbers, and the batch has them as tokens alone")
+    return batch.chunks

@@ -1,0 +1,136 @@
+"""The policy of continuous heads: observations through the model to numbers, and those to actions inside the limits.
+
+    noise of (episode's seed, how many chunks it has had) ─┐
+    observation ─► prefix ─────────────────────────────────┴─► head ─► un-normalised ─► cut at the limits ─► chunk
+
+What a flow does in an episode depends on the episode's seed and observations alone: noise is drawn for each episode by
+itself, never for a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from vla.embodiment import Embodiment
+from vla.errors import CheckpointError
+from vla.interfaces import ActionChunk, Observation, check_observation
+from vla.model.continuous import Committed
+from vla_policies.checkpoint import Checkpoint, load_checkpoint
+from vla_policies.model_inputs import InputMaker
+from vla_policies.wrapping import slots_of
+
+_NOISE_STREAM = 0xF10A
+"""Keeps a policy's random numbers apart from those of the scene, which has the same seed."""
+
+Actions = Float32[np.ndarray, "_ action_dim"]
+
+
+class ContinuousPolicy:
+    """A checkpoint with a continuous head at work. An episode that was not begun has seed 0."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, batch_size: int = 8) -> None:
+        """Load the model.
+
+        Args:
+            device: where to run; a GPU if there is one.
+            batch_size: of every pass through the model; 1 answers a single robot soonest.
+
+        Raises:
+            CheckpointError: if the checkpoint's head says tokens.
+            StatisticsError: if it lacks the statistics of its actions.
+        """
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._checkpoint, self._batch_size = checkpoint, batch_size
+        self._model = checkpoint.build_model().to(self._device)
+        if self._model.continuous is None:
+            raise CheckpointError(f"expected a head that says numbers, got head={checkpoint.head.value}")
+        self._head = self._model.continuous
+        self._inputs = InputMaker(checkpoint, batch_size, self._device)
+        self._normalizer = checkpoint.action_normalizer
+        self._begun: dict[int, tuple[int, int]] = {}  # seed, and chunks so far, by slot
+
+    @classmethod
+    def from_checkpoint(cls, directory: Path, *, device: str | None = None, batch_size: int = 8) -> ContinuousPolicy:
+        """The policy of a checkpoint folder.
+
+        Raises:
+            CheckpointError: naming the file that is absent or altered.
+        """
+        return cls(load_checkpoint(directory), device=device, batch_size=batch_size)
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self._checkpoint.embodiment
+
+    @property
+    def horizon(self) -> int:
+        return self._checkpoint.action_tokenizer.horizon
+
+    def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
+        self._begun |= {slot: (seed, 0) for slot, seed in zip(slots_of(seeds, slots), seeds, strict=True)}
+
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
+        for observation in observations:
+            check_observation(observation, self.embodiment)
+        slots = slots_of(observations, slots)
+        first = self._committed(committed, len(observations))
+        noise = [self._noise(slot) for slot in slots]
+        chunks: list[ActionChunk] = []
+        for start in range(0, len(observations), self._batch_size):
+            batch = slice(start, start + self._batch_size)
+            chunks += self._chunks(observations[batch], noise[batch], first[batch])
+        for slot in slots:  # only now: a batch that fails is asked again, row by row
+            seed, count = self._begun.get(slot, (0, 0))
+            self._begun[slot] = (seed, count + 1)
+        return chunks
+
+    def _committed(self, committed: Sequence[np.ndarray | None] | None, count: int) -> list[Actions]:
+        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
+        return [nothing if actions is None else actions for actions in committed or [None] * count]
+
+    def _noise(self, slot: int) -> Float32[np.ndarray, "horizon action_dim"]:
+        generator = np.random.default_rng([_NOISE_STREAM, *self._begun.get(slot, (0, 0))])
+        return generator.standard_normal((self.horizon, self.embodiment.action_dim), np.float32)
+
+    @torch.no_grad()
+    def _chunks(
+        self,
+        observations: Sequence[Observation],
+        noise: Sequence[Float32[np.ndarray, "horizon action_dim"]],
+        committed: Sequence[Actions],
+    ) -> list[ActionChunk]:
+        inputs = self._inputs.make(observations, committed)
+        prefix = self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
+        beginning = torch.from_numpy(self._whole(noise)).to(self._device)
+        found = self._head.predict(self._model.backbone, prefix, beginning, self._known(committed))
+        actions = self._normalizer.unnormalise(found.cpu().numpy())
+        actions = np.clip(actions, self.embodiment.action_low, self.embodiment.action_high)
+        valid_s = self.horizon * self.embodiment.control_dt_s
+        return [
+            ActionChunk(np.concatenate([first, chunk[len(first) :]]), observation.time_s, valid_s)
+            for chunk, first, observation in zip(actions, committed, observations, strict=False)
+        ]
+
+    def _known(self, committed: Sequence[Actions]) -> Committed:
+        shape = (self._batch_size, self.horizon, self.embodiment.action_dim)
+        actions, is_known = np.zeros(shape, np.float32), np.zeros(shape[:2], np.bool_)
+        for row, first in enumerate(committed):
+            actions[row, : len(first)] = self._normalizer.normalise(first)
+            is_known[row, : len(first)] = True
+        return Committed(torch.from_numpy(actions).to(self._device), torch.from_numpy(is_known).to(self._device))
+
+    def _whole(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """A full batch, the rows that are missing zero."""
+        whole = np.zeros((self._batch_size, *rows[0].shape), np.float32)
+        whole[: len(rows)] = rows
+        return whole
