@@ -12,6 +12,7 @@ VlaError
 ├── WireError              a message between client and server that is none
 ├── ServerError            a policy server that cannot be reached, is late, or refuses
 └── ArmError               a command an arm cannot accept in its present state
+    ├── ArmHeld            stopped by somebody or something: nothing moves until that is acknowledged
     └── ArmFault           latched: nothing moves until an operator names and acknowledges it
 """
 
@@ -67,6 +68,10 @@ class ServerError(VlaError):
 
 class ArmError(VlaError):
     """An arm cannot accept this call in its present state."""
+
+
+class ArmHeld(ArmError):
+    """The arm was stopped, by a button or because nobody was heard of; nothing moves until that is acknowledged."""
 
 
 class ArmFault(ArmError):

@@ -289,6 +289,10 @@ class ArmSpec:
     """Opening when open."""
     rate_hz: float
     """How often a command may be written."""
+    max_acceleration: Float64[np.ndarray, " joints"] | None = None
+    """rad/s^2; None where nobody publishes it: commands then take a quarter of a second to come to full speed."""
+    max_jerk: Float64[np.ndarray, " joints"] | None = None
+    """rad/s^3; None where nobody publishes it: commands then take 20 ms to come to full acceleration."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,6 +63,10 @@ class ArmKinematics:
         self.position_low: Float64[np.ndarray, " joints"] = self.model.jnt_range[joints, 0].copy()
         self.position_high: Float64[np.ndarray, " joints"] = self.model.jnt_range[joints, 1].copy()
         self.max_speed: Float64[np.ndarray, " joints"] = self.model.numeric("max_speed_rad_s").data.copy()
+        self.max_acceleration: Float64[np.ndarray, " joints"] = self.model.numeric(
+            "max_acceleration_rad_s2"
+        ).data.copy()
+        self.max_jerk: Float64[np.ndarray, " joints"] = self.model.numeric("max_jerk_rad_s3").data.copy()
         self.opening_low_m, self.opening_high_m = (float(v) for v in self.model.numeric("opening_m").data)
         self.rest_posture: Float64[np.ndarray, " joints"] = self.model.numeric("rest_rad").data.copy()
         """rad: the gripper down, above the middle of the table."""

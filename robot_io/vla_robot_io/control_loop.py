@@ -1,15 +1,14 @@
 """The control loop: an arm, its cameras and the safety envelope, as an `Environment` that policies act in.
 
-    step(action)  ─►  joint target  ─►  one command a period:  ask ─► envelope ─► arm.write
-                     (`motion.py`)            ▲                          │
-                                              └── read, is it fresh? ◄───┘      ... one control step later:
-    observation   ◄─  cameras, proprioception ◄──────────────────────────────── look
+    step(action)  ─►  joint target  ─►  plan: so far a tick  ─►  link ─► runner: envelope ─► governor ─► arm.write
+                     (`motion.py`)                                         ▲                              │
+                                                                           └─── read, is it fresh? ◄──────┘
+    observation   ◄─  cameras, proprioception ◄─ look, one control step later
 
-The rollout loop that drives simulated episodes drives this, at the arm's rate, by whatever clock it is given.
-Doubt ends in HOLD, which the next good step leaves; what is surely wrong ends in a latched FAULT, which only an
-operator leaves. Neither ever moves the arm. Nothing here is safety-rated.
-
-The arm is listened to while it moves, not while a policy thinks: it then stands at its last command.
+The rollout loop that drives simulated episodes drives this, by whatever clock it is given. The arm itself is ticked
+behind an `ArmLink`: in this process while a step lasts, or in a process of its own, which goes on whatever happens
+here. Doubt ends in HOLD, which the next good step leaves; what is surely wrong ends in a latched FAULT, which only an
+operator leaves. Both brake within the limits and move nothing else. Nothing here is safety-rated.
 """
 
 from __future__ import annotations
@@ -22,13 +21,16 @@ from jaxtyping import Float32, Float64, UInt8
 
 from vla.clearance import ArmClearance, Nearness
 from vla.embodiment import Embodiment
-from vla.errors import ActionError, ConfigError, ObservationError
+from vla.errors import ActionError, ArmFault, ArmHeld, ConfigError, ObservationError
 from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla_robot_io.arm_link import ArmLink, InProcessLink
+from vla_robot_io.arm_runner import ArmRunner, Watched
 from vla_robot_io.cameras import SKEW_S, WatchedCameras
-from vla_robot_io.envelope import Envelope, Setpoint, non_finite
-from vla_robot_io.guarded_arm import GuardConfig, GuardedArm, require_positive
+from vla_robot_io.envelope import Envelope, Outcome, Setpoint, non_finite
+from vla_robot_io.guarded_arm import GuardConfig, require_positive
 from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.motion import HandMotion
+from vla_robot_io.plans import ArmReport
 from vla_robot_io.reasons import Code, Reason, TripLog
 
 
@@ -87,6 +89,8 @@ class ArmEnvironment:
         *,
         duration_s: float = 20.0,
         speed: float = 1.0,
+        link: ArmLink | None = None,
+        watched: tuple[Watched, ...] = (),
     ) -> None:
         """Check that robot, envelope and configuration fit each other; the arm is not touched.
 
@@ -98,6 +102,8 @@ class ArmEnvironment:
             duration_s: how long an episode lasts.
             speed: at which the policy's time passes, above 0, at most 1: the same way, taken more slowly. The times of
                 observations are the policy's.
+            link: to whoever ticks the arm; ticked here if not given.
+            watched: what can forbid motion, where the arm is ticked here.
 
         Raises:
             ConfigError: naming what does not fit.
@@ -108,17 +114,14 @@ class ArmEnvironment:
         self._duration_s = duration_s
         self.on_step: Callable[[StepReport], None] | None = None
         """Told of every control step, those that end in an error too."""
-        self.permit: Callable[[], Reason | None] | None = None
-        """Asked before every command; a reason not to give it holds the arm there and then."""
         _check_control(self._control, duration_s)
         self._commands_per_step = commands_per_step(robot)
         self._speed, self._num_commands = speed, self._commands_at(speed)
         self._period_s = 1.0 / robot.arm.spec.rate_hz
-        limits = limits_of(robot.arm.spec, envelope)
-        self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, limits)
-        self._trips = TripLog()
-        guard = Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3], _nearness(robot, envelope))
-        self._arm = GuardedArm(robot.arm, clock, guard, self._control.guard, self._trips)
+        self._guard = envelope_of(robot, envelope)
+        self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, self._guard.limits)
+        self._link = link or in_process(robot, clock, self._guard, self._control, watched)
+        self._refused_at_s: tuple[float, ...] = ()
         watch = self._control
         self._cameras = WatchedCameras(
             robot,
@@ -131,10 +134,9 @@ class ArmEnvironment:
         self._blind: tuple[Reason, ...] = ()
         self._instruction = ""
         self._index = 0
-        self._began_s = self._observed_s = self._due_s = clock.now()
+        self._began_s = self._observed_s = clock.now()
         self._paused_s = 0.0
         self._speed_since_s = self._policy_since_s = self._began_s
-        self._overruns_in_a_row = 0
 
     @property
     def embodiment(self) -> Embodiment:
@@ -143,16 +145,25 @@ class ArmEnvironment:
     @property
     def trips(self) -> TripLog:
         """How often each limit was met, since this was made."""
-        return self._trips
+        return self._link.trips
 
     @property
     def mode(self) -> ArmMode:
-        return self._arm.mode
+        return self._link.mode
+
+    @property
+    def report(self) -> ArmReport:
+        """Where the arm is and what it does, by the newest that is known.
+
+        Raises:
+            ArmError: if it has not been read.
+        """
+        return self._link.report()
 
     @property
     def fault(self) -> str | None:
         """The last fault that was latched or met, since this was made."""
-        return self._arm.last_fault
+        return self._link.last_fault
 
     @property
     def knows_success(self) -> bool:
@@ -164,7 +175,7 @@ class ArmEnvironment:
     def preview(self, spec: EpisodeSpec) -> Observation:
         """A first look with no torque on the arm: for a policy to warm up on."""
         self._instruction = _instruction(spec)
-        self._arm.open()
+        self._link.open()
         self._cameras.forget()
         return self._observe()
 
@@ -176,42 +187,56 @@ class ArmEnvironment:
             ConfigError: if the spec has no instruction.
         """
         self._instruction = _instruction(spec)
-        self._arm.open()
-        self._arm.enable()
+        self._link.open()
+        self._link.enable()
         self._cameras.forget()
-        self._index = self._overruns_in_a_row = 0
+        self._index, self._refused_at_s = 0, ()
         self._began_s = self._speed_since_s = self._policy_since_s = self._clock.now()
         self._paused_s = 0.0
         return self._observe()
 
     def step(self, action: Float32[np.ndarray, " action_dim"]) -> Transition:
-        began_s, before = self._clock.now(), self._arm.last
-        overruns = 0
+        began_s, before = self._clock.now(), self._link.report()
         try:
             self._check(action)
             reasons = (*self._blind, *self._lateness(began_s))
             if reasons:
-                self._stand_still(reasons, began_s)
+                self._stand_still(reasons, before.reference)
             else:
-                overruns = self._move(action, began_s)
+                self._move(action)
+            self._require_willing()
         finally:
-            applied = self._motion.action_between(before, self._arm.last)
-            self._report(began_s, action, applied, overruns)
+            after = self._link.report()
+            applied = self._motion.action_between(before.reference, after.reference)
+            self._report(began_s, action, applied, after, after.overruns - before.overruns)
             self._index += 1
         return self._transition(applied)
 
     def hold(self) -> None:
-        """Stay at the last command."""
-        self._arm.hold()
+        """Brake, and stay there."""
+        self._link.hold()
+
+    def go_on(self) -> None:
+        """Acknowledge the stop that holds the arm: the next step moves it, if nothing speaks against that any more."""
+        self._link.go_on()
 
     def close(self) -> None:
         """Hold, and close arm and cameras; torque stays as it is."""
         try:
-            self._arm.close()
+            self._link.close()
         finally:
             self._cameras.close()
 
     # ------------------------------------------------------------------ the operator's
+
+    @property
+    def permit(self) -> Callable[[], Reason | None] | None:
+        """Asked before every command; a reason not to give it brakes the arm there and then."""
+        return self._link.permit
+
+    @permit.setter
+    def permit(self, permit: Callable[[], Reason | None] | None) -> None:
+        self._link.permit = permit
 
     @property
     def speed(self) -> float:
@@ -258,11 +283,14 @@ class ArmEnvironment:
             self._clock.sleep_until(began_s + self._num_commands * self._period_s)
             self._paused_s += self._clock.now() - began_s
             return None
-        before = self._arm.last
-        self._stand_still((reason,), began_s)
+        before = self._link.report()
+        self._stand_still((reason,), before.reference)
         self._paused_s += self._clock.now() - began_s
-        applied = self._motion.action_between(before, self._arm.last)
-        self._report(began_s, applied, applied, 0)
+        after = self._link.report()
+        if after.failure is not None:
+            raise ArmFault(after.failure)
+        applied = self._motion.action_between(before.reference, after.reference)
+        self._report(began_s, applied, applied, after, 0)
         self._index += 1
         return self._transition(applied)
 
@@ -276,11 +304,11 @@ class ArmEnvironment:
     @property
     def latched(self) -> str | None:
         """The fault that is latched now, by the name that its acknowledgement needs."""
-        return self._arm.latched
+        return self._link.latched
 
     def latch(self, fault: str) -> None:
         """Latch a fault that somebody else has found."""
-        self._arm.fault(fault)
+        self._link.fault(fault)
 
     def acknowledge(self, fault: str) -> None:
         """Clear the latched fault of this name; the arm has to be enabled again.
@@ -288,7 +316,7 @@ class ArmEnvironment:
         Raises:
             ArmError: if it is another.
         """
-        self._arm.acknowledge(fault)
+        self._link.acknowledge(fault)
 
     def enable(self) -> None:
         """Torque on again, after a fault was acknowledged; nothing moves.
@@ -296,33 +324,51 @@ class ArmEnvironment:
         Raises:
             ArmFault, ArmError: as `reset` does.
         """
-        self._arm.enable()
+        self._link.enable()
         self._cameras.forget()
-        self._overruns_in_a_row = 0
 
     def _commands_at(self, speed: float) -> int:
         if not 0 < speed <= 1:
             raise ConfigError(f"speed is above 0 and at most 1, got {speed}")
         return round(self._commands_per_step / speed)
 
-    def _is_permitted(self) -> bool:
-        reason = None if self.permit is None else self.permit()
-        if reason is not None:
-            self._arm.hold()
-            self._arm.note((reason,), "operator")
-        return reason is None
-
     # ------------------------------------------------------------------ acting
 
     def _check(self, action: Float32[np.ndarray, " action_dim"]) -> None:
         fields = self.embodiment.action
         if action.shape != (len(fields),):
-            self._arm.hold()
+            self._link.hold()
             raise ActionError(f"an action of {self.embodiment.name} has {len(fields)} numbers, got {action.shape}")
         reasons = non_finite(zip((f"action {field.name}" for field in fields), action.tolist(), strict=True))
         if reasons:
-            self._arm.refuse(reasons)
+            self._refuse(reasons)
             raise ActionError(reasons[0].text)
+
+    def _refuse(self, reasons: tuple[Reason, ...]) -> None:
+        """Hold for what is not finite, or latch a fault where it keeps coming."""
+        self._link.look()
+        verdict = self._guard.refuse(
+            reasons, self._link.report().command, now_s=self._clock.now(), refused_at_s=self._refused_at_s
+        )
+        self._refused_at_s = verdict.refused_at_s
+        self._link.note(reasons, "command")
+        if verdict.outcome is Outcome.FAULT:
+            self._link.fault(reasons[-1].text)
+            raise ArmFault(reasons[-1].text)
+        self._link.hold()
+
+    def _require_willing(self) -> None:
+        """Return if the arm does what it is told, or holds for a reason that the next good step ends.
+
+        Raises:
+            ArmFault: if a fault is latched.
+            ArmHeld: if a stop is to be acknowledged.
+        """
+        report = self._link.report()
+        if report.failure is not None:
+            raise ArmFault(report.failure)
+        if report.halt is not None and report.halt.number > 0:
+            raise ArmHeld(f"the arm is held: {report.halt.text}")
 
     def _lateness(self, began_s: float) -> tuple[Reason, ...]:
         age_s, limit_s = began_s - self._observed_s, self._control.reply_deadline_s
@@ -331,72 +377,36 @@ class ArmEnvironment:
         text = f"the action came {age_s:.3f} s after its observation, over the deadline of {limit_s:.3f} s: not done"
         return (Reason(Code.LATE_COMMAND, "action", age_s, limit_s, text),)
 
-    def _stand_still(self, reasons: tuple[Reason, ...], began_s: float) -> None:
+    def _stand_still(self, reasons: tuple[Reason, ...], here: Setpoint) -> None:
         """Hold for a control step, listening."""
-        self._arm.hold()
-        self._arm.note(reasons, "step")
-        for tick in range(self._num_commands):
-            self._arm.read()
-            self._clock.sleep_until(began_s + (tick + 1) * self._period_s)
+        self._link.note(reasons, "step")
+        self._link.carry_out(np.zeros_like(here.positions), here.gripper_m, self._num_commands, stands_still=True)
 
-    def _move(self, action: Float32[np.ndarray, " action_dim"], began_s: float) -> int:
-        """Carry out an action, in equal steps, one a command period; gives the number of overruns.
+    def _move(self, action: Float32[np.ndarray, " action_dim"]) -> None:
+        """Carry out an action, in equal steps, one a command period.
 
-        Each command is one step from the last that was sent. A step that the envelope shortens is not made up
-        for, so the arm never hurries; the policy sees where it got to.
+        Each step is one from where the arm was last led to. A step that the envelope shortens is not made up for, so
+        the arm never hurries; the policy sees where it got to.
         """
-        self._arm.read()
-        target, reasons = self._motion.target(action, self._arm.last)
-        self._arm.note(reasons, "step")
-        increment = (target.positions - self._arm.last.positions) / self._num_commands
-        self._arm.resume()
-        due_s, overruns = self._grid(began_s), 0
-        for tick in range(self._num_commands):
-            late = False
-            if tick > 0:
-                self._arm.read()
-                late = self._is_overrun(due_s)
-            overruns += late
-            if self._arm.is_running and self._is_permitted():
-                self._arm.send(Setpoint(self._arm.last.positions + increment, target.gripper_m))
-            # Late commands move the grid: to catch up would be to burst.
-            due_s = (self._clock.now() if late else due_s) + self._period_s
-            self._clock.sleep_until(due_s)
-        self._due_s = due_s
-        return overruns
-
-    def _grid(self, began_s: float) -> float:
-        """When this step's first command is due: where the last step ended, if that was hardly ago.
-
-        So looking, which takes some milliseconds, does not slow the loop down; thinking, which takes longer, does.
-        """
-        return self._due_s if 0 <= began_s - self._due_s <= self._period_s / 2 else began_s
-
-    def _is_overrun(self, due_s: float) -> bool:
-        late_s = self._clock.now() - due_s
-        is_overrun = late_s > self._period_s
-        self._overruns_in_a_row = self._overruns_in_a_row + 1 if is_overrun else 0
-        if self._overruns_in_a_row >= self._control.overruns_to_hold:
-            text = f"{self._overruns_in_a_row} commands in a row were late, the last by {late_s:.3f} s: hold"
-            limit = self._control.overruns_to_hold
-            self._arm.hold()
-            self._arm.note((Reason(Code.OVERRUN, "loop", float(self._overruns_in_a_row), float(limit), text),), "loop")
-            self._overruns_in_a_row = 0
-        return is_overrun
+        here = self._link.look().reference
+        target, reasons = self._motion.target(action, here)
+        self._link.note(reasons, "step")
+        increment = (target.positions - here.positions) / self._num_commands
+        self._link.carry_out(increment, target.gripper_m, self._num_commands)
 
     # ------------------------------------------------------------------ seeing
 
     def _observe(self) -> Observation:
-        state = self._arm.read()
+        report = self._link.look()
         try:
             sight = self._cameras.look()
         except ObservationError:
-            self._arm.hold()
+            self._link.hold()
             raise
         self._blind = sight.reasons
         self._observed_s = self._clock.now()
-        fresh = sight.fresh | ({"proprioception"} if self._arm.is_trusted else set())
-        proprioception = self._motion.proprioception(state)
+        fresh = sight.fresh | ({"proprioception"} if report.is_trusted else set())
+        proprioception = self._motion.proprioception(report.state)
         return Observation(sight.images, proprioception, self._instruction, self._policy_time(), fresh)
 
     def _policy_time(self) -> float:
@@ -415,9 +425,10 @@ class ArmEnvironment:
         began_s: float,
         asked: Float32[np.ndarray, " asked"],
         applied: Float32[np.ndarray, " action_dim"],
+        after: ArmReport,
         overruns: int,
     ) -> None:
-        reasons, notes = self._arm.take_reasons()
+        reasons, notes = self._link.take_reasons()
         if self.on_step is not None:
             report = StepReport(
                 index=self._index,
@@ -425,13 +436,39 @@ class ArmEnvironment:
                 began_s=began_s,
                 asked=asked,
                 applied=applied,
-                command=self._arm.last,
-                mode=self._arm.mode,
+                command=after.command,
+                mode=after.mode,
                 reasons=reasons,
                 notes=notes,
                 overruns=overruns,
             )
             self.on_step(report)
+
+
+def envelope_of(robot: Robot, envelope: EnvelopeConfig) -> Envelope:
+    """The envelope that a robot's arm stands behind.
+
+    Raises:
+        ConfigError: naming what limits nothing, or cannot be watched.
+    """
+    limits = limits_of(robot.arm.spec, envelope)
+    if envelope.acceleration_factor > 1 and not robot.is_simulated:
+        name, factor = robot.arm.spec.name, envelope.acceleration_factor
+        raise ConfigError(
+            f"envelope.acceleration_factor is at most 1 for {name}, which is no simulated arm; got {factor}"
+        )
+    return Envelope(limits, lambda positions: robot.kinematics.forward(positions)[:3], _nearness(robot, envelope))
+
+
+def in_process(
+    robot: Robot, clock: Clock, guard: Envelope, control: ControlConfig, watched: tuple[Watched, ...] = ()
+) -> InProcessLink:
+    """A link to the robot's arm, ticked in this process."""
+    trips = TripLog()
+    runner = ArmRunner(
+        robot.arm, clock, guard, control.guard, trips, watched=watched, overruns_to_hold=control.overruns_to_hold
+    )
+    return InProcessLink(runner, clock, 1.0 / robot.arm.spec.rate_hz, trips)
 
 
 def _nearness(robot: Robot, envelope: EnvelopeConfig) -> Callable[[Float64[np.ndarray, " joints"]], Nearness] | None:

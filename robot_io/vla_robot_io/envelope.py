@@ -30,6 +30,7 @@ from vla_robot_io.limits import AXES, Limits
 from vla_robot_io.reasons import Code, Reason
 
 _BISECTIONS = 16
+_ROUNDING_M = 1e-9
 
 
 class Outcome(enum.Enum):
@@ -120,6 +121,36 @@ class Envelope:
         reasons = (*reasons, *slowed, *boxed, *([near.reason] if near else []))
         outcome = Outcome.CLAMP if reasons else Outcome.PASS
         return Verdict(outcome, Setpoint(positions, inside.gripper_m), reasons, refused_at_s)
+
+    def objection(
+        self,
+        here: Float64[np.ndarray, " joints"],
+        end: Float64[np.ndarray, " joints"],
+        last: Float64[np.ndarray, " joints"],
+    ) -> str | None:
+        """What speaks against a command at `here` from which braking ends at `end`; None if nothing does.
+
+        Joints are limited by whoever plans the motion. As everywhere, there is a way back: what leads no farther out
+        than the last command is left alone.
+        """
+        for place in (here, end):
+            if (found := self._misplaced(place, last)) is not None:
+                return found
+        return None
+
+    def _misplaced(self, place: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"]) -> str | None:
+        hand = self.end_effector(place)
+        if not _inside(hand, self.limits.box_low, self.limits.box_high).all():
+            before = self.end_effector(last)
+            low, high = np.minimum(self.limits.box_low, before), np.maximum(self.limits.box_high, before)
+            if not _inside(hand, low - _ROUNDING_M, high + _ROUNDING_M).all():
+                return "the end-effector could not be stopped inside the box"
+        if self.nearness is None:
+            return None
+        near, stop = self.nearness(place), self.limits.stop_clearance_m
+        if near.distance_m >= stop or near.distance_m >= self.nearness(last).distance_m - _ROUNDING_M:
+            return None
+        return f"{near.between[0]} could not be stopped {stop:g} m from {near.between[1]}"
 
     def refuse(
         self, reasons: tuple[Reason, ...], last: Setpoint, *, now_s: float, refused_at_s: tuple[float, ...]

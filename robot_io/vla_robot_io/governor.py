@@ -69,33 +69,6 @@ class Step:
     """Why it brakes instead of doing what was asked; None if it does."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Braking:
-    """The fastest way to rest, each joint by itself.
-
-    It is planned from zero: among the places that such a motion comes through, Ruckig 0.19 always counts zero.
-    """
-
-    start: Float64[np.ndarray, " joints"]
-    """rad"""
-    way: Any
-    """Ruckig's trajectory, from zero."""
-
-    @property
-    def reach(self) -> tuple[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]]:
-        """The lowest and the highest place of each joint on it, rad."""
-        extrema = self.way.position_extrema
-        low, high = np.array([bound.min for bound in extrema]), np.array([bound.max for bound in extrema])
-        return self.start + low, self.start + high
-
-    def after(self, time_s: float) -> Motion:
-        """Once at rest, to stay there."""
-        is_over = time_s >= self.way.duration
-        positions, velocities, accelerations = map(np.array, self.way.at_time(min(time_s, self.way.duration)))
-        rest = np.zeros(len(self.start))
-        return Motion(self.start + positions, rest if is_over else velocities, rest if is_over else accelerations)
-
-
 type Watch = Callable[[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]], str | None]
 """From the joint positions (rad) after the next command, and those at which braking from there ends, to what speaks
 against going there; None if nothing does."""
@@ -121,18 +94,23 @@ class Governor:
         self._ask, self._answer = ruckig.InputParameter(self._number), ruckig.OutputParameter(self._number)
         self._stop = ruckig.InputParameter(self._number)
         self._trajectory = ruckig.Trajectory
+        self._failed = ruckig.RuckigError
+        self._zeros, self._rest = [0.0] * self._number, np.zeros(self._number)
+        self._braked_from = np.zeros(self._number)
         self._ok = (ruckig.Result.Working, ruckig.Result.Finished)
-        self._ask.synchronization = ruckig.Synchronization.TimeIfNecessary
-        self._stop.synchronization = ruckig.Synchronization.No
+        self._together, self._each = ruckig.Synchronization.TimeIfNecessary, ruckig.Synchronization.No
+        # Joints that stop together stay near the line that they were on; each by itself they would leave it.
+        self._stop.synchronization = ruckig.Synchronization.Time
         self._stop.control_interface = ruckig.ControlInterface.Velocity
         for wish in (self._ask, self._stop):
             wish.max_velocity = limits.speed.tolist()
             wish.max_acceleration = limits.acceleration.tolist()
             wish.max_jerk = limits.jerk.tolist()
         self._stop.target_velocity = self._stop.target_acceleration = [0.0] * self._number
-        self._ask.target_acceleration = [0.0] * self._number
+        for target in ("position", "velocity", "acceleration"):
+            setattr(self._ask, f"target_{target}", [0.0] * self._number)
         self._motion: Motion | None = None
-        self._braking: _Braking | None = None
+        self._braking: Any = None
         self._braked_s = 0.0
 
     @property
@@ -149,9 +127,13 @@ class Governor:
     def start(self, positions: Float64[np.ndarray, " joints"]) -> None:
         """Begin at rest, here; positions beyond a limit are allowed, and only lead inward."""
         rest = np.zeros(self._number)
-        self._motion = Motion(positions.astype(np.float64), rest, rest)
-        self._braking = self._plan_braking(self._motion)
-        self._braked_s = 0.0
+        motion = Motion(positions.astype(np.float64), rest, rest)
+        self._brake_from(motion, self._plan_braking(motion))
+
+    def _brake_from(self, motion: Motion, braking: Any) -> None:
+        """Go on from this motion, whose way to rest is `braking`."""
+        self._motion, self._braking = motion, braking
+        self._braked_from, self._braked_s = motion.positions, 0.0
 
     def follow(
         self,
@@ -163,29 +145,36 @@ class Governor:
 
         Args:
             positions: finite, rad; what lies beyond a joint limit is led to the limit.
-            velocities: finite, rad/s, with which to be there: those of a place that moves on. At rest if not given.
+            velocities: finite, rad/s, of a place that moves on, and is there at the end of this period. It stands if
+                not given.
             scale: of the speed, above 0, at most 1.
         """
         now = self.motion
         low, high = self._room(now)
         place = np.clip(positions, low, high)
-        self._ask.max_velocity = (self._limits.speed * scale).tolist()
-        self._set_state(self._ask, now)
-        self._ask.target_position = place.tolist()
-        self._ask.target_velocity = self._arriving(place, velocities, scale).tolist()
-        if self._planner.update(self._ask, self._answer) not in self._ok:
-            return self._keep_braking("no motion leads there within the limits")
+        moves = self._moving(place, velocities, scale)
+        objection = self._try(place, moves, self._limits.speed * scale)
+        if objection is not None and moves.any():
+            # What cannot be stopped in time at that speed may be reached at rest.
+            objection = self._try(place, self._rest, self._limits.speed * scale)
+        return Step(self.motion, None) if objection is None else self._keep_braking(objection)
+
+    def _try(self, place: np.ndarray, moves: np.ndarray, speed: np.ndarray) -> str | None:
+        """Go one period towards the place, or say what speaks against it."""
+        now = self.motion
+        self._meet(place, moves, now, speed)
+        if not self._found(lambda: self._planner.update(self._ask, self._answer)):
+            return "no motion leads there within the limits"
         planned = Motion(
-            np.array(self._answer.new_position),
-            np.array(self._answer.new_velocity),
+            place + self._answer.new_position,
+            moves + self._answer.new_velocity,
             np.array(self._answer.new_acceleration),
         )
         braking = self._plan_braking(planned)
-        objection = self._object(planned, braking, low, high)
-        if objection is not None:
-            return self._keep_braking(objection)
-        self._motion, self._braking, self._braked_s = planned, braking, 0.0
-        return Step(planned, None)
+        objection = self._object(planned, braking, *self._room(now))
+        if objection is None:
+            self._brake_from(planned, braking)
+        return objection
 
     def brake(self) -> Motion:
         """The next command of braking; once at rest, to stay there.
@@ -203,25 +192,44 @@ class Governor:
 
     # ------------------------------------------------------------------ the way to rest
 
-    def _plan_braking(self, motion: Motion) -> _Braking | None:
-        self._set_state(self._stop, dataclasses.replace(motion, positions=np.zeros(self._number)))
+    def _plan_braking(self, motion: Motion) -> Any:
+        """The fastest motion to rest, all joints together."""
+        # Positions are counted from here: far from zero Ruckig's arithmetic fails, and its extremes of a motion that is
+        # given by velocities take in zero wherever the joint is.
+        self._stop.current_position = self._zeros
+        self._stop.current_velocity = motion.velocities.tolist()
+        self._stop.current_acceleration = motion.accelerations.tolist()
         found = self._trajectory(self._number)
-        result = self._planner.calculate(self._stop, found)
-        return _Braking(motion.positions, found) if result in self._ok else None
+        return found if self._found(lambda: self._planner.calculate(self._stop, found)) else None
 
-    def _object(self, planned: Motion, braking: _Braking | None, low: np.ndarray, high: np.ndarray) -> str | None:
+    def _found(self, plan: Callable[[], Any]) -> bool:
+        """Whether Ruckig finds a motion; it raises where its arithmetic fails."""
+        try:
+            return plan() in self._ok
+        except self._failed:
+            return False
+
+    def _object(self, planned: Motion, braking: Any, low: np.ndarray, high: np.ndarray) -> str | None:
         if braking is None:
             return "no motion stops it within the limits"
-        lowest, highest = braking.reach
-        beyond = np.flatnonzero((lowest < low - _SAME) | (highest > high + _SAME))
-        if beyond.size:
-            return f"joint {beyond[0] + 1} could not be stopped inside its limits"
-        return self._watch(planned.positions, braking.after(braking.way.duration).positions)
+        for joint, bound in enumerate(braking.position_extrema):
+            here = planned.positions[joint]
+            if here + bound.min < low[joint] - _SAME or here + bound.max > high[joint] + _SAME:
+                return f"joint {joint + 1} could not be stopped inside its limits"
+        end = planned.positions + braking.at_time(braking.duration)[0]
+        return self._watch(planned.positions, end)
 
     def _keep_braking(self, objection: str) -> Step:
-        assert self._braking is not None  # to stand still, with which all begins, is a braking motion
         self._braked_s += self._period_s
-        self._motion = self._braking.after(self._braked_s)
+        rest_s = self._braking.duration
+        position, velocity, acceleration = self._braking.at_time(min(self._braked_s, rest_s))
+        still = self._braked_s >= rest_s
+        rest = np.zeros(self._number)
+        self._motion = Motion(
+            self._braked_from + position,
+            rest if still else np.array(velocity),
+            rest if still else np.array(acceleration),
+        )
         return Step(self._motion, objection)
 
     def _room(self, now: Motion) -> tuple[np.ndarray, np.ndarray]:
@@ -229,12 +237,24 @@ class Governor:
         low, high = self._inside
         return np.minimum(low, now.positions), np.maximum(high, now.positions)
 
-    def _arriving(
-        self, place: np.ndarray, velocities: np.ndarray | None, scale: float
-    ) -> Float64[np.ndarray, " joints"]:
-        """Velocities at the place, no faster than what can be braked from there inside the limits."""
+    def _meet(self, place: np.ndarray, moves: np.ndarray, now: Motion, speed: np.ndarray) -> None:
+        """Ask for the fastest way to meet the place and to go on with it.
+
+        All is told as seen from the place: there it stands, and speed limits are shifted by its own velocity. To ask
+        for the place itself, with a velocity to have there, would make an arm at rest take a run-up.
+        """
+        self._ask.current_position = (now.positions - (place - moves * self._period_s)).tolist()
+        self._ask.current_velocity = (now.velocities - moves).tolist()
+        self._ask.current_acceleration = now.accelerations.tolist()
+        self._ask.max_velocity = (speed - moves).tolist()
+        self._ask.min_velocity = (-speed - moves).tolist()
+        # Joints that wait for the slowest never catch up with a place that moves on.
+        self._ask.synchronization = self._each if moves.any() else self._together
+
+    def _moving(self, place: np.ndarray, velocities: np.ndarray | None, scale: float) -> Float64[np.ndarray, " joints"]:
+        """Velocities of the place, no faster than what can be braked from there inside the limits."""
         if velocities is None:
-            return np.zeros(self._number)
+            return self._rest
         low, high = self._inside
         fastest = 0.99 * scale * self._limits.speed
         up = np.minimum(fastest, self._brakeable(np.maximum(high - place, 0.0)))
@@ -246,11 +266,6 @@ class Governor:
         by_acceleration = np.sqrt(room * self._limits.acceleration / 2)
         by_jerk = np.cbrt(room**2 * self._limits.jerk / 4)
         return np.minimum(by_acceleration, by_jerk)
-
-    def _set_state(self, wish: Any, motion: Motion) -> None:
-        wish.current_position = motion.positions.tolist()
-        wish.current_velocity = motion.velocities.tolist()
-        wish.current_acceleration = motion.accelerations.tolist()
 
 
 def _check(limits: MotionLimits, period_s: float) -> None:

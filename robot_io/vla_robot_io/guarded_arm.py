@@ -1,11 +1,10 @@
-"""An arm that is only spoken to through its envelope, and only listened to while it is fresh.
+"""An arm that is only listened to while it is fresh, and whose wire is only trusted while it works.
 
-    read ──► fresh? ──no, 50 ms──► HOLD ──no, 500 ms──► FAULT
+    read ──► fresh? ──no, 50 ms──► not trusted ──no, 500 ms──► FAULT
          └─► where it was commanded to be? ──no, 200 ms──► FAULT
-    send ──► envelope ──► arm.write ──it raises──► FAULT
-                 └─ refused ─► HOLD, or FAULT
+    write ──► arm.write ──it raises──► FAULT
 
-HOLD keeps the last command and is left by `resume`. FAULT is latched in the arm, and raised as `ArmFault`.
+FAULT is latched in the arm, and raised as `ArmFault`. What may be written is decided elsewhere (`arm_runner.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 from vla.errors import ArmError, ArmFault, ConfigError, VlaError
 from vla.interfaces import Applied, Arm, ArmCommand, ArmMode, ArmState, Clock
-from vla_robot_io.envelope import Envelope, Outcome, Setpoint, Verdict
+from vla_robot_io.envelope import Setpoint
 from vla_robot_io.freshness import ArmWatch, is_finite, stale_arm
 from vla_robot_io.reasons import Code, Reason, TripLog
 from vla_robot_io.tracking import TrackingWatch
@@ -41,15 +40,14 @@ class GuardConfig:
 
 
 class GuardedArm:
-    """One arm, its envelope, and the last command."""
+    """One arm, its last reading, and the last command."""
 
-    def __init__(self, arm: Arm, clock: Clock, envelope: Envelope, config: GuardConfig, trips: TripLog) -> None:
+    def __init__(self, arm: Arm, clock: Clock, config: GuardConfig, trips: TripLog) -> None:
         """Touch nothing yet.
 
         Args:
             arm: disconnected.
             clock: by which readings age and commands expire.
-            envelope: made for this arm.
             config: checked here.
             trips: told of every limit that is met.
 
@@ -60,7 +58,6 @@ class GuardedArm:
             require_positive(f"control.guard.{field.name}", getattr(config, field.name))
         self._arm = arm
         self._clock = clock
-        self._envelope = envelope
         self._config = config
         self._trips = trips
         self._watch = ArmWatch()
@@ -68,8 +65,7 @@ class GuardedArm:
         self._last: Setpoint | None = None
         self._state: ArmState | None = None
         self._sequence = 0
-        self._refused_at_s: tuple[float, ...] = ()
-        self._is_trusted = False
+        self._is_trusted, self._age_s = False, math.inf
         self.last_fault: str | None = None
         """The last fault that was latched here, or that the arm told of."""
         self._reasons: list[Reason] = []
@@ -85,6 +81,17 @@ class GuardedArm:
         if self._last is None:
             raise ArmError(f"{self._arm.spec.name} has no last command: enable it first")
         return self._last
+
+    @property
+    def state(self) -> ArmState:
+        """The last finite reading.
+
+        Raises:
+            ArmError: if there is none.
+        """
+        if self._state is None:
+            raise ArmError(f"{self._arm.spec.name} has not been read")
+        return self._state
 
     @property
     def mode(self) -> ArmMode:
@@ -108,6 +115,11 @@ class GuardedArm:
     def is_running(self) -> bool:
         return self._arm.mode is ArmMode.RUNNING
 
+    @property
+    def age_s(self) -> float:
+        """How long ago the last new reading came."""
+        return self._age_s
+
     # ------------------------------------------------------------------ coming up, going down
 
     def open(self) -> None:
@@ -117,8 +129,8 @@ class GuardedArm:
         if self._arm.mode is ArmMode.CONNECTED:
             self._arm.configure()
 
-    def enable(self) -> None:
-        """Torque on; commands start from what the arm says was commanded last.
+    def enable(self) -> Setpoint:
+        """Torque on; commands start from what the arm says was commanded last, which is given back.
 
         Raises:
             ArmFault: if a fault is latched.
@@ -130,15 +142,22 @@ class GuardedArm:
         self._heed_fault(state)
         if not is_finite(state):
             raise ArmError(f"{self._arm.spec.name} reads numbers that are not finite: {state.positions}")
-        self._watch, self._refused_at_s = ArmWatch(), ()
+        self._watch = ArmWatch()
         self._watch.look(state, self._clock.now())
-        self._is_trusted = True
+        self._is_trusted, self._age_s = True, 0.0
         self._state, self._last = state, Setpoint(state.commanded.copy(), state.commanded_gripper_m)
+        return self._last
 
-    def resume(self) -> None:
-        """Take commands from now on, if the arm is fresh; a latched fault is not left this way."""
-        if self._is_trusted and self._arm.mode in (ArmMode.ARMED, ArmMode.HOLD):
+    def run(self) -> None:
+        """Take commands from now on.
+
+        Raises:
+            ArmFault: if the arm will not.
+        """
+        try:
             self._arm.run()
+        except (OSError, ArmError) as error:
+            raise self.fault(f"{self._arm.spec.name} would not run: {error}") from error
 
     def hold(self) -> None:
         """Stay at the last command.
@@ -180,7 +199,7 @@ class GuardedArm:
     # ------------------------------------------------------------------ listening, speaking
 
     def read(self) -> ArmState:
-        """The arm's state, the last finite one if this one is not; holds when it is stale.
+        """The arm's state, the last finite one if this one is not.
 
         Raises:
             ArmFault: if the arm reports one, will not be read, or has been stale for too long.
@@ -189,35 +208,36 @@ class GuardedArm:
             state = self._arm.read()
         except (OSError, ArmError) as error:
             raise self.fault(f"{self._arm.spec.name} cannot be read: {error}") from error
-        age_s = self._watch.look(state, self._clock.now())
+        self._age_s = self._watch.look(state, self._clock.now())
         self._heed_fault(state)
-        self._is_trusted = age_s <= self._config.stale_hold_s
-        if not self._is_trusted:
-            self._distrust(age_s)
+        self._is_trusted = self._age_s <= self._config.stale_hold_s
+        if self._age_s > self._config.stale_fault_s:
+            reason = stale_arm(self._age_s, self._config.stale_fault_s)
+            self.note((reason,), "reading")
+            raise self.fault(reason.text)
         if is_finite(state) or self._state is None:
             self._state = state
         self._heed_tracking(state)
         return self._state
 
-    def send(self, asked: Setpoint) -> None:
-        """Send what the envelope makes of a command.
+    def write(self, setpoint: Setpoint) -> Setpoint:
+        """Send a command; what the arm says that it made of it.
 
         Raises:
-            ArmFault: if the envelope or the arm calls for one.
+            ArmFault: if the arm does not take it.
         """
-        verdict = self._envelope.judge(asked, self.last, now_s=self._clock.now(), refused_at_s=self._refused_at_s)
-        self._heed(verdict)
-        if verdict.outcome in (Outcome.PASS, Outcome.CLAMP):
-            self._write(verdict.setpoint)
-
-    def refuse(self, reasons: tuple[Reason, ...]) -> None:
-        """Treat as a command that is not finite: hold, or a fault where they keep coming.
-
-        Raises:
-            ArmFault: at the last of too many.
-        """
-        now_s = self._clock.now()
-        self._heed(self._envelope.refuse(reasons, self.last, now_s=now_s, refused_at_s=self._refused_at_s))
+        self._sequence += 1
+        valid_until_s = self._clock.now() + self._config.command_age_s
+        command = ArmCommand(setpoint.positions.copy(), setpoint.gripper_m, self._sequence, valid_until_s)
+        try:
+            applied = self._arm.write(command)
+        except ArmFault:
+            raise
+        except (OSError, VlaError) as error:
+            raise self._unwritten(error) from error
+        self._notes += applied.reasons
+        self._last = self._checked(applied)
+        return self._last
 
     def note(self, reasons: tuple[Reason, ...], source: str) -> None:
         """Take note of limits that were met; sources are told apart as in `TripLog.record`."""
@@ -241,33 +261,6 @@ class GuardedArm:
         if reason is not None:
             self.note((reason,), "reading")
             raise self.fault(reason.text)
-
-    def _distrust(self, age_s: float) -> None:
-        self.hold()
-        self.note((stale_arm(age_s, self._config.stale_hold_s),), "reading")
-        if age_s > self._config.stale_fault_s:
-            raise self.fault(stale_arm(age_s, self._config.stale_fault_s).text)
-
-    def _heed(self, verdict: Verdict) -> None:
-        self._refused_at_s = verdict.refused_at_s
-        self.note(verdict.reasons, "command")
-        if verdict.outcome is Outcome.HOLD:
-            self.hold()
-        if verdict.outcome is Outcome.FAULT:
-            raise self.fault(verdict.reasons[-1].text)
-
-    def _write(self, setpoint: Setpoint) -> None:
-        self._sequence += 1
-        valid_until_s = self._clock.now() + self._config.command_age_s
-        command = ArmCommand(setpoint.positions.copy(), setpoint.gripper_m, self._sequence, valid_until_s)
-        try:
-            applied = self._arm.write(command)
-        except ArmFault:
-            raise
-        except (OSError, VlaError) as error:
-            raise self._unwritten(error) from error
-        self._notes += applied.reasons
-        self._last = self._checked(applied)
 
     def _unwritten(self, error: Exception) -> ArmFault:
         name = self._arm.spec.name

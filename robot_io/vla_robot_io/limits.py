@@ -17,6 +17,8 @@ from vla.errors import ConfigError
 from vla.interfaces import ArmSpec
 
 AXES = ("end_effector_x", "end_effector_y", "end_effector_z")
+TO_FULL_SPEED_S, TO_FULL_ACCELERATION_S = 0.25, 0.02
+"""What an arm takes for which nobody publishes accelerations."""
 SMALLEST_STEP_RAD = 1e-9
 """A limit below this moves no arm; it is a mistake in the configuration."""
 
@@ -35,6 +37,9 @@ class EnvelopeConfig:
     """How far inside its hard limit a joint is stopped, rad."""
     speed_factor: float = 0.2
     """The part of each joint's published speed limit that a command may ask for, above 0, at most 1."""
+    acceleration_factor: float = 1.0
+    """The part of each joint's acceleration and jerk limits that a command may ask for, above 0; above 1 for simulated
+    arms alone, whose demonstrations change speed at once."""
     fault_factor: float = 4.0
     """A command this many steps away from the last is a jump, not a motion: it latches a fault."""
     slow_clearance_m: float = 0.05
@@ -58,6 +63,10 @@ class Limits:
     soft_high: Float64[np.ndarray, " joints"]
     max_step: Float64[np.ndarray, " joints"]
     """rad a command"""
+    max_acceleration: Float64[np.ndarray, " joints"]
+    """rad/s^2"""
+    max_jerk: Float64[np.ndarray, " joints"]
+    """rad/s^3"""
     gripper_low_m: float
     gripper_high_m: float
     box_low: Float64[np.ndarray, " 3"]
@@ -70,6 +79,11 @@ class Limits:
     refusal_window_s: float
 
 
+def accelerations_of(spec: ArmSpec) -> Float64[np.ndarray, " joints"]:
+    """rad/s^2: as published, or full speed in a quarter of a second."""
+    return spec.max_speed / TO_FULL_SPEED_S if spec.max_acceleration is None else spec.max_acceleration
+
+
 def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
     """The limits of this arm under this configuration.
 
@@ -80,6 +94,8 @@ def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
         ("position_low", spec.position_low),
         ("position_high", spec.position_high),
         ("max_speed", spec.max_speed),
+        ("max_acceleration", acceleration := accelerations_of(spec)),
+        ("max_jerk", jerk := spec.max_jerk if spec.max_jerk is not None else acceleration / TO_FULL_ACCELERATION_S),
     ):
         _require_finite(f"{spec.name}'s {name}", values)
     for name in ("gripper_low_m", "gripper_high_m", "rate_hz"):
@@ -89,6 +105,7 @@ def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
             _require_finite(f"envelope.{field.name}", values)
     _require("envelope.soft_margin_rad", config.soft_margin_rad, config.soft_margin_rad >= 0, "at least 0")
     _require("envelope.speed_factor", config.speed_factor, 0 < config.speed_factor <= 1, "above 0, at most 1")
+    _require("envelope.acceleration_factor", config.acceleration_factor, config.acceleration_factor > 0, "above 0")
     _require("envelope.fault_factor", config.fault_factor, config.fault_factor > 1, "above 1")
     _require("envelope.refusals_to_fault", config.refusals_to_fault, config.refusals_to_fault >= 1, "at least 1")
     _require("envelope.refusal_window_s", config.refusal_window_s, config.refusal_window_s > 0, "above 0")
@@ -101,6 +118,8 @@ def limits_of(spec: ArmSpec, config: EnvelopeConfig) -> Limits:
         soft_low=spec.position_low + config.soft_margin_rad,
         soft_high=spec.position_high - config.soft_margin_rad,
         max_step=config.speed_factor * spec.max_speed / spec.rate_hz,
+        max_acceleration=config.acceleration_factor * acceleration,
+        max_jerk=config.acceleration_factor * jerk,
         gripper_low_m=spec.gripper_low_m,
         gripper_high_m=spec.gripper_high_m,
         box_low=_box_corner("box_low_m", config.box_low_m),
@@ -129,6 +148,9 @@ def _require_room(limits: Limits) -> None:
         *zip(AXES, limits.box_low, limits.box_high, strict=True),
     ):
         _require(f"the envelope of {name}", f"{low:.4f} to {high:.4f}", bool(low < high), "a range with low < high")
+    for name, values in (("acceleration", limits.max_acceleration), ("jerk", limits.max_jerk)):
+        for joint, value in zip(limits.joints, values, strict=True):
+            _require(f"the {name} limit of {joint}", value, bool(value > 0), "above 0")
     for name, step in zip(limits.joints, limits.max_step, strict=True):
         wanted = f"at least {SMALLEST_STEP_RAD:g} rad"
         _require(f"the step limit of {name}", step, bool(step >= SMALLEST_STEP_RAD), wanted)

@@ -58,6 +58,16 @@ class Code(enum.Enum):
     """The arm would not take a command."""
     OPERATOR = "operator"
     """The operator holds the arm, has let go of the dead-man switch, or pressed stop."""
+    BRAKED = "braked"
+    """Going on as asked could not have been stopped in time: braked instead."""
+    PLAN_ENDED = "plan_ended"
+    """Nothing more to do had come."""
+    RUNTIME_SILENT = "runtime_silent"
+    """The process that plans has stopped, hangs or is gone."""
+    STOP_PRESSED = "stop_pressed"
+    """Somebody pressed stop."""
+    DEAD_MAN = "dead_man"
+    """The operator let go of the input that permits motion."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

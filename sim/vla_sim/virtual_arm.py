@@ -169,6 +169,8 @@ class VirtualArm:
             position_low=kinematics.position_low,
             position_high=kinematics.position_high,
             max_speed=kinematics.max_speed,
+            max_acceleration=kinematics.max_acceleration,
+            max_jerk=kinematics.max_jerk,
             gripper_low_m=kinematics.opening_low_m,
             gripper_high_m=kinematics.opening_high_m,
             rate_hz=rate_hz,

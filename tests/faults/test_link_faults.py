@@ -11,10 +11,8 @@ import pytest
 from vla.clock import VirtualClock
 from vla.errors import ArmError, ArmFault
 from vla.interfaces import ArmCommand, ArmMode
-from vla_robot_io.envelope import Envelope
 from vla_robot_io.fake_arm import PANDA_READY, Window
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm
-from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.links.fake_link import FakeLink, LinkFaults
 from vla_robot_io.links.link import Identity, KnownArm, Trouble
 from vla_robot_io.links.linked_arm import LinkedArm
@@ -51,9 +49,7 @@ class Lab:
         self.arm.read()
 
     def guarded(self) -> GuardedArm:
-        box = EnvelopeConfig(box_low_m=[-1.0, -1.0, -1.0], box_high_m=[1.0, 1.0, 1.0], floor_m=-1.0)
-        envelope = Envelope(limits_of(SPEC, box), lambda positions: np.zeros(3), None)
-        return GuardedArm(self.arm, self.clock, envelope, GuardConfig(), TripLog())
+        return GuardedArm(self.arm, self.clock, GuardConfig(), TripLog())
 
 
 @pytest.mark.parametrize("fault", ["frozen", "silent", "nan"])
@@ -63,13 +59,13 @@ def test_f28_a_library_that_says_nothing_new_is_stale_at_once_and_holds_in_50_ms
     guarded = lab.guarded()
     guarded.open()
     guarded.enable()
-    guarded.resume()
+    guarded.run()
     lab.clock.advance(0.99)
     before = guarded.read()
     lab.clock.advance(0.03)
     assert not guarded.read().fresh or fault == "frozen"
     state = before
-    while guarded.is_running:
+    while guarded.is_trusted:
         lab.clock.advance(0.01)
         state = guarded.read()
     assert lab.clock.now() <= 1.0 + 0.05 + 0.02

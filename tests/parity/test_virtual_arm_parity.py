@@ -40,7 +40,8 @@ def weave(step: int) -> np.ndarray:
 def test_the_arm_is_where_the_simulated_environment_has_it() -> None:
     simulated, real = play(lambda step: weave(step).astype(np.float32), 20)
     joints = np.stack([t.observation.proprioception for t in simulated])
-    assert np.stack([t.observation.proprioception for t in real]) == pytest.approx(joints, abs=1.5e-3)
+    # The arm takes some milliseconds to come to speed; the simulated environment changes speed at once.
+    assert np.stack([t.observation.proprioception for t in real]) == pytest.approx(joints, abs=1e-2)
 
 
 def test_the_cameras_see_what_the_simulated_environment_shows() -> None:

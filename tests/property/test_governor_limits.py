@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,31 @@ def test_no_order_leads_past_a_limit(start: list[list[float]], orders: list[tupl
     assert (speed <= LIMITS.speed * (1 + 1e-9)).all()
     assert (acceleration <= LIMITS.acceleration * (1 + 1e-6)).all()
     assert (jerk <= LIMITS.jerk * (1 + 1e-3)).all()
+
+
+def test_a_joint_whose_range_is_far_from_zero_moves_freely_in_it() -> None:
+    governor = Governor(dataclasses.replace(LIMITS, low=np.array([0.5, -3.0]), high=np.array([1.5, -2.0])), PERIOD_S)
+    governor.start(np.array([1.0, -2.5]))
+    steps = [governor.follow(np.array([1.4, -2.4])) for _ in range(200)]
+    assert {step.objection for step in steps} == {None}
+    assert steps[-1].motion.positions == pytest.approx([1.4, -2.4])
+
+
+@settings(max_examples=100)
+@given(st.lists(ORDER, min_size=1, max_size=5), st.integers(0, 30))
+def test_no_way_to_rest_leads_past_a_limit(orders: list[tuple | None], ticks: int) -> None:
+    shift = np.array([4.0, -4.0])
+    limits = dataclasses.replace(LIMITS, low=LIMITS.low + shift, high=LIMITS.high + shift)
+    governor = Governor(limits, PERIOD_S)
+    governor.start(shift)
+    for order in orders:
+        place, velocities, scale, _ = order or ([0.0, 0.0], None, 1.0, 1)
+        speeds = None if velocities is None else np.array(velocities)
+        for _ in range(ticks):
+            governor.follow(shift + np.clip(place, -1.0, 1.0), speeds, scale)
+        path = [governor.brake().positions for _ in range(100)]
+        assert (path >= limits.low - 1e-9).all()
+        assert (path <= limits.high + 1e-9).all()
 
 
 @settings(max_examples=60)

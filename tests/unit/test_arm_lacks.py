@@ -31,7 +31,7 @@ def test_a_shipped_arm_lacks_nothing(arm: str, capsys: pytest.CaptureFixture[str
         ('camera name="wrist"', 'camera name="hand"', "it has no camera 'wrist'"),
         ('"hand"', '"palm"', "it has no body 'hand'"),
         ('name="max_speed_rad_s" data="2.175 ', 'name="max_speed_rad_s" data="', "'max_speed_rad_s' has 6 numbers"),
-        ('data="2.175 2.175', 'data="0 2.175', "a speed that is not above 0"),
+        ('data="2.175 2.175', 'data="0 2.175', "'max_speed_rad_s' holds a number that is not above 0"),
         ('numeric name="rest_rad"', 'numeric name="home"', "it has no <numeric name='rest_rad'>: expected 7 numbers"),
         ('name="opening_m" data="0 0.08"', 'name="opening_m" data="0 0.1"', "expected twice a finger's travel, 0.08 m"),
         ('data="0 0.151 0 -2.398', 'data="0 0.151 0 0.5', "at rest joint 'joint_4' is at 0.5, beyond -3.0718"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,13 +14,16 @@ from vla_robot_io.stop_flag import StopFlag
 
 
 def test_a_new_flag_is_not_pressed(tmp_path: Path) -> None:
-    with StopFlag(tmp_path / "stop.flag") as flag:
+    with contextlib.closing(StopFlag(tmp_path / "stop.flag")) as flag:
         assert not flag.is_pressed
         assert [path.name for path in tmp_path.iterdir()] == ["stop.flag"]
 
 
 def test_whoever_presses_stops_everyone_who_looks(tmp_path: Path) -> None:
-    with StopFlag(tmp_path / "stop.flag") as arm, StopFlag(tmp_path / "stop.flag") as console:
+    with (
+        contextlib.closing(StopFlag(tmp_path / "stop.flag")) as arm,
+        contextlib.closing(StopFlag(tmp_path / "stop.flag")) as console,
+    ):
         console.press()
         assert arm.is_pressed
         arm.release()
@@ -27,15 +31,15 @@ def test_whoever_presses_stops_everyone_who_looks(tmp_path: Path) -> None:
 
 
 def test_a_pressed_flag_stays_pressed_for_those_who_open_it_later(tmp_path: Path) -> None:
-    with StopFlag(tmp_path / "stop.flag") as flag:
+    with contextlib.closing(StopFlag(tmp_path / "stop.flag")) as flag:
         flag.press()
-    with StopFlag(tmp_path / "stop.flag") as again:
+    with contextlib.closing(StopFlag(tmp_path / "stop.flag")) as again:
         assert again.is_pressed
 
 
 def test_another_process_presses_it(tmp_path: Path) -> None:
     path = tmp_path / "stop.flag"
-    with StopFlag(path) as flag:
+    with contextlib.closing(StopFlag(path)) as flag:
         code = f"from vla_robot_io.stop_flag import StopFlag; StopFlag({str(path)!r}).press()"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
         assert flag.is_pressed
@@ -54,7 +58,7 @@ def test_another_process_presses_it(tmp_path: Path) -> None:
 )
 def test_a_damaged_flag_counts_as_pressed(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "stop.flag"
-    with StopFlag(path) as flag:
+    with contextlib.closing(StopFlag(path)) as flag:
         assert not flag.is_pressed
         damage(path)
         assert flag.is_pressed
@@ -62,7 +66,7 @@ def test_a_damaged_flag_counts_as_pressed(tmp_path: Path, damage: Callable[[Path
 
 def test_a_damaged_flag_is_mended_by_releasing_it(tmp_path: Path) -> None:
     path = tmp_path / "stop.flag"
-    with StopFlag(path) as flag:
+    with contextlib.closing(StopFlag(path)) as flag:
         path.write_bytes(b"stop at once")
         flag.release()
         assert not flag.is_pressed

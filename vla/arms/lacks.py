@@ -3,7 +3,8 @@
 joints   hinges, before anything else, each with limits and a position actuator of its own name, in their order
 gripper  two slides named `finger_left` and `finger_right`, that open as they grow; actuators of their names, last
 frames   a site `tcp` between the finger pads, its z axis out of the gripper; a body `hand`; a camera `wrist`
-numbers  `max_speed_rad_s` and `rest_rad`, one a joint; `opening_m`, closed and open
+numbers  `max_speed_rad_s`, `max_acceleration_rad_s2`, `max_jerk_rad_s3` and `rest_rad`, one a joint; `opening_m`,
+         closed and open
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ def _numbers(model: mujoco.MjModel) -> Iterator[str]:
     joints = int((model.jnt_type == _HINGE).sum())
     meanings = {
         "max_speed_rad_s": (joints, "one speed a joint"),
+        "max_acceleration_rad_s2": (joints, "one acceleration a joint"),
+        "max_jerk_rad_s3": (joints, "one jerk a joint"),
         "rest_rad": (joints, "one position a joint, the gripper down over the table"),
         "opening_m": (2, "between the fingers, closed and open"),
     }
@@ -95,8 +98,8 @@ def _numbers(model: mujoco.MjModel) -> Iterator[str]:
             yield f"it has no <numeric name='{name}'>: expected {size} numbers, {meaning}"
         elif len(model.numeric(name).data) != size:
             yield f"'{name}' has {len(model.numeric(name).data)} numbers: expected {size}, {meaning}"
-        elif name == "max_speed_rad_s" and not (model.numeric(name).data > 0).all():
-            yield "'max_speed_rad_s' holds a speed that is not above 0"
+        elif name.startswith("max_") and not (model.numeric(name).data > 0).all():
+            yield f"'{name}' holds a number that is not above 0"
 
 
 def _rest(model: mujoco.MjModel) -> Iterator[str]:

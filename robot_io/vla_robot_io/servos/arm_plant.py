@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from vla.interfaces import Arm, ArmCommand, ArmSpec
 from vla_robot_io.servos.calibration import Calibration, GripperCalibration, JointCalibration
 from vla_robot_io.servos.registers import ServoModel
@@ -60,8 +58,3 @@ def calibration_of(spec: ArmSpec, model: ServoModel) -> Calibration:
         joints.append(JointCalibration(name, index + 1, zero, 1, math.ceil(zero + low), math.floor(zero + high)))
     gripper = GripperCalibration(len(joints) + 1, _GRIPPER_CLOSED, _GRIPPER_OPEN, spec.gripper_high_m)
     return Calibration(tuple(joints), gripper)
-
-
-def speeds_of(spec: ArmSpec) -> tuple[float, ...]:
-    """Of its joints, rad/s."""
-    return tuple(np.asarray(spec.max_speed).tolist())

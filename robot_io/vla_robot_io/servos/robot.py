@@ -11,7 +11,7 @@ from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
 from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
-from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of, speeds_of
+from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of
 from vla_robot_io.servos.bus import SerialWire, ServoBus
 from vla_robot_io.servos.calibration import Calibration
 from vla_robot_io.servos.emulator import EmulatedServos, LoopbackWire, ServoFaults
@@ -72,7 +72,8 @@ def make_robot(
     body, kinematics = read_embodiment(Path(embodiment)), ArmKinematics(arm)
     dialect = DIALECTS[MODELS[model].dialect]
     speeds = tuple(max_speed_rad_s or kinematics.max_speed.tolist())
-    config = ServoArmConfig(f"{arm} at {port}", speeds, rate_hz)
+    accelerations, jerks = kinematics.max_acceleration.tolist(), kinematics.max_jerk.tolist()
+    config = ServoArmConfig(f"{arm} at {port}", speeds, rate_hz, tuple(accelerations), tuple(jerks))
     eyes = open_cameras(body, cameras or {}, clock)
     bus = ServoBus(SerialWire(port, baud), dialect)
     servos = ServoArm(bus, MODELS[model], Calibration.load(Path(calibration)), config, clock)
@@ -107,6 +108,8 @@ def emulated_robot(
     plant = ArmPlant(robot.arm, model, calibration)
     dialect = DIALECTS[model.dialect]
     servos = EmulatedServos(model, dialect, calibration.ids, clock, plant, faults)
-    config = ServoArmConfig(f"emulated {spec.name}", speeds_of(spec), rate_hz)
+    known = (spec.max_speed, spec.max_acceleration, spec.max_jerk)
+    motion = [() if values is None else tuple(values.tolist()) for values in known]
+    config = ServoArmConfig(f"emulated {spec.name}", motion[0], rate_hz, motion[1], motion[2])
     arm = ServoArm(ServoBus(LoopbackWire(servos), dialect), model, calibration, config, clock)
     return dataclasses.replace(robot, arm=arm)

@@ -35,6 +35,10 @@ from vla_robot_io.servos.registers import ServoModel
 
 ATTEMPTS = 2
 """So often is a reading asked for before it is stale."""
+SERVO_ACCELERATION_RAD_S2 = 20.0
+"""Published for no servo: half of what Feetech's own register of accelerations goes up to."""
+SERVO_JERK_RAD_S3 = 2000.0
+"""Published for no servo: that acceleration within 10 ms."""
 POLL_S = 0.2
 """How often servos are asked for what does not lie near their positions."""
 SILENT_S = 0.5
@@ -58,6 +62,10 @@ class ServoArmConfig:
     """Of each joint."""
     rate_hz: float = 50.0
     """Commands a second."""
+    max_acceleration_rad_s2: tuple[float, ...] = ()
+    """Of each joint; `SERVO_ACCELERATION_RAD_S2` if empty."""
+    max_jerk_rad_s3: tuple[float, ...] = ()
+    """Of each joint; `SERVO_JERK_RAD_S3` if empty."""
     watchdog_s: float = 0.1
     """After so long a silence servos that can stop by themselves do."""
     expected: tuple[tuple[str, int], ...] = ()
@@ -416,11 +424,15 @@ def _tried[T](ask: Callable[[], T]) -> T:
 
 
 def _spec(model: ServoModel, calibration: Calibration, config: ServoArmConfig) -> ArmSpec:
-    if len(config.max_speed_rad_s) != len(calibration.joints):
-        raise ConfigError(
-            f"{config.name}: max_speed_rad_s has {len(config.max_speed_rad_s)} numbers, the calibration "
-            f"{len(calibration.joints)} joints"
-        )
+    number = len(calibration.joints)
+    motion = {
+        "max_speed_rad_s": config.max_speed_rad_s,
+        "max_acceleration_rad_s2": config.max_acceleration_rad_s2 or (SERVO_ACCELERATION_RAD_S2,) * number,
+        "max_jerk_rad_s3": config.max_jerk_rad_s3 or (SERVO_JERK_RAD_S3,) * number,
+    }
+    for name, values in motion.items():
+        if len(values) != number:
+            raise ConfigError(f"{config.name}: {name} has {len(values)} numbers, the calibration {number} joints")
     for name, _ in config.expected:
         if name not in model.registers:
             raise ConfigError(f"{config.name}: {model.name} has no register '{name}'")
@@ -430,7 +442,9 @@ def _spec(model: ServoModel, calibration: Calibration, config: ServoArmConfig) -
         joints=tuple(joint.name for joint in calibration.joints),
         position_low=low,
         position_high=high,
-        max_speed=np.array(config.max_speed_rad_s, np.float64),
+        max_speed=np.array(motion["max_speed_rad_s"], np.float64),
+        max_acceleration=np.array(motion["max_acceleration_rad_s2"], np.float64),
+        max_jerk=np.array(motion["max_jerk_rad_s3"], np.float64),
         gripper_low_m=0.0,
         gripper_high_m=calibration.gripper.opening_m,
         rate_hz=config.rate_hz,
