@@ -434,6 +434,19 @@ class Kinematics(Protocol):
         ...
 
 
+@runtime_checkable
+class Twin(Protocol):
+    """A simulated robot's world, that another process can have a likeness of: its cameras, and whether it is done."""
+
+    def save(self) -> Float64[np.ndarray, " numbers"]:
+        """How it is now; as many numbers every time."""
+        ...
+
+    def show(self, numbers: Float64[np.ndarray, " numbers"]) -> None:
+        """Be as another was when it was saved, and change from now on only by being shown."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Robot:
     """An arm, its cameras, and what they are together: what an entry point of the group `vla.robots` makes.
@@ -453,6 +466,11 @@ class Robot:
     For the report, and to end an episode; a policy never sees it."""
     is_simulated: bool = False
     """Whether it lives by whatever clock it was made with; hardware lives by real time alone."""
+    twin: Twin | None = None
+    """Its world, where it is simulated and a likeness of it can be shown in another process."""
+    opens_late: bool = False
+    """Whether making it opens nothing: the wire opens at `connect`, a camera at its first picture. Such a robot can be
+    made in two processes, one of which has the arm and the other the cameras."""
 
 
 # --------------------------------------------------------------------------- action tokens

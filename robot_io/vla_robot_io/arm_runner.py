@@ -144,8 +144,8 @@ class ArmRunner:
         self._refused_at_s, self._failure = (), None
         self._plan, self._left, self._overruns_in_a_row = None, 0, 0
         self._ticked_s = -math.inf
-        if self._halt is not None and self._halt.number == 0:
-            self._halt = None
+        # To put torque on is to acknowledge what stopped the arm before.
+        self._halt, self._acknowledged = None, self._stops
 
     def acknowledge(self, reason: str) -> None:
         """Clear the fault that is latched; the arm is configured then, and must be enabled again.

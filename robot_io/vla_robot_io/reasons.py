@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import enum
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 NOT_SAFETY_RATED = (
     "Nothing here is safety-rated: this software can lower the odds of a bad motion, it cannot prevent one. "
@@ -90,6 +90,8 @@ class TripLog:
     """
 
     def __init__(self) -> None:
+        self.listener: Callable[[Sequence[Reason], str], None] | None = None
+        """Told of everything that is recorded, with its source."""
         self._totals: collections.Counter[tuple[Code, str]] = collections.Counter()
         self._runs: dict[str, dict[tuple[Code, str], int]] = {}
 
@@ -100,6 +102,8 @@ class TripLog:
             reasons: of one command, or of one control step, one reading, ...
             source: which of these.
         """
+        if self.listener is not None:
+            self.listener(reasons, source)
         tripped = {(reason.code, reason.field): reason for reason in reasons}
         before = self._runs.get(source, {})
         runs = self._runs[source] = {limit: before.get(limit, 0) + 1 for limit in tripped}

@@ -59,6 +59,7 @@ def make_robot(
         arm_model=arm,
         is_done=lambda: attempt.task.success(table, attempt.names),
         is_simulated=True,
+        twin=WorldTwin(world),
     )
 
 
@@ -97,6 +98,7 @@ class LiveWorld(MujocoWorld):
         self._ramped = self._ramp_steps
         self._lag_s = actuator_lag_s(self._model)
         self._begin = self._end = self._commanded_joints.copy()
+        self._is_shown = False
         self.num_steps = 0
         """Physics steps so far: the device's own clock."""
 
@@ -110,8 +112,16 @@ class LiveWorld(MujocoWorld):
         """Joint positions (rad) and opening (m) that were last commanded."""
         return self._end.copy(), float(self._data.ctrl[self._fingers].sum())
 
+    def show(self, state: Float64[np.ndarray, " numbers"], num_steps: int, stepped_s: float) -> None:
+        """Be in this state, which was reached after so many steps, and go on no more by yourself."""
+        self.restore(state)
+        self.num_steps, self._origin_s = num_steps, stepped_s - num_steps * self._physics_dt_s
+        self._is_shown = True
+
     def advance(self) -> None:
         """Let physics catch up with the clock."""
+        if self._is_shown:
+            return
         due = math.floor((self._clock.now() - self._origin_s) / self._physics_dt_s + 1e-6)
         if due <= self.num_steps:
             return
@@ -148,6 +158,20 @@ class LiveWorld(MujocoWorld):
 
     def _setpoint(self) -> Float64[np.ndarray, " joints"]:
         return self._begin + (self._end - self._begin) * (self._ramped / self._ramp_steps)
+
+
+class WorldTwin:
+    """A live world whose likeness another process can have."""
+
+    def __init__(self, world: LiveWorld) -> None:
+        self._world = world
+
+    def save(self) -> Float64[np.ndarray, " numbers"]:
+        world = self._world
+        return np.array([*world.save(), world.num_steps, world.stepped_s])
+
+    def show(self, numbers: Float64[np.ndarray, " numbers"]) -> None:
+        self._world.show(numbers[:-2], int(numbers[-2]), float(numbers[-1]))
 
 
 class VirtualArm:
