@@ -74,11 +74,11 @@ class Recipe:
     guard: dict[str, Any]
     """Of `GuardConfig`."""
     overruns_to_hold: int
-    folder: str
+    folder: str = ""
     """Of the mailboxes."""
-    nonce: int
+    nonce: int = 0
     """Every pulse carries it: those of another run count as none."""
-    runtime: int
+    runtime: int = 0
     """The process that asks."""
     stop_flag: str = ""
     """A file that stops the arm; none if empty."""

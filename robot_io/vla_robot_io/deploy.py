@@ -31,6 +31,8 @@ from vla.errors import ConfigError, unknown
 from vla.interfaces import Clock, Policy, Robot
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.loading import checkpoint_hash, load_policy, load_remote
+from vla_robot_io.arm_process import Recipe
+from vla_robot_io.arm_process_link import ArmProcess
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.first_runs import has_been_dry, remember_dry
@@ -42,6 +44,7 @@ from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder
+from vla_robot_io.stop_flag import FILE_NAME
 from vla_robot_io.teleoperation.choosing import DriveConfig
 
 ROBOTS = "vla.robots"
@@ -88,6 +91,9 @@ class DeployConfig:
     """At which the policy's time passes, above 0, at most 1: the same way, taken more slowly."""
     clock: ClockKind = ClockKind.REAL
     """By which time the loop goes; `virtual` is for simulated robots."""
+    process: bool | None = None
+    """Hold the arm in a process of its own, which brakes when this one hangs or dies. If not given, wherever that can
+    be: by real time, for robots that can be made in two processes, unless nothing is sent."""
     threads: int = 1
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
@@ -153,8 +159,10 @@ def _run(
     config = dataclasses.replace(config, dry_run=_is_dry(config, robot, identity, console))
     if config.dry_run:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
+    config.out.mkdir(parents=True, exist_ok=True)
+    link = arm_process_of(config, robot) if _has_own_process(config, robot) else None
     environment = ArmEnvironment(
-        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
+        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed, link=link
     )
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
@@ -234,6 +242,44 @@ class RobotChoice(Protocol):
     instruction: str
     seed: int
     options: dict[str, Any]
+
+
+def _has_own_process(config: DeployConfig, robot: Robot) -> bool:
+    """Whether the arm gets a process of its own.
+
+    Raises:
+        ConfigError: if it is to, and cannot.
+    """
+    can_be = robot.twin is not None or robot.opens_late
+    why_not = ""
+    if config.clock is ClockKind.VIRTUAL:
+        why_not = "another process does not go by a virtual clock: use clock=real"
+    elif config.dry_run:
+        why_not = "nothing is sent in a dry run"
+    elif not can_be:
+        why_not = f"driver '{config.driver}' opens its arm or its cameras when it is made, so it is made once"
+    if config.process and why_not:
+        raise ConfigError(f"process=true is not to be had: {why_not}")
+    return not why_not if config.process is None else config.process
+
+
+def arm_process_of(config: DeployConfig, robot: Robot) -> ArmProcess:
+    """A process for the arm of this robot, as it is configured; a stop flag in the run's folder stops it.
+
+    Raises:
+        ConfigError: if it does not come up.
+    """
+    recipe = Recipe(
+        driver=config.driver,
+        instruction=config.instruction,
+        seed=config.seed,
+        options=dict(config.options),
+        envelope=dataclasses.asdict(config.envelope),
+        guard=dataclasses.asdict(config.control.guard),
+        overruns_to_hold=config.control.overruns_to_hold,
+        stop_flag=str((config.out / FILE_NAME).absolute()),
+    )
+    return ArmProcess(recipe, robot.arm.spec, robot.twin)
 
 
 def make_robot(config: RobotChoice, clock: Clock) -> Robot:

@@ -221,7 +221,9 @@ class OperatedEnvironment:
         return None
 
     def _enable(self) -> Refusal | None:
-        """Torque on again, where a fault took it."""
+        """Torque on again, where a fault took it; what else stopped the arm is acknowledged."""
+        if self._environment.mode is ArmMode.HOLD:
+            self._environment.go_on()
         if self._environment.mode is not ArmMode.CONFIGURED:
             return None
         try:
