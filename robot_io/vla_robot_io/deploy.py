@@ -171,7 +171,7 @@ def _run(
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
     task = Task(config.instruction, config.seed, config.seconds)
     with _attended(config, robot, clock) as (attendance, view):
-        recorder = RunRecorder(config.out, header, frames_per_second)
+        recorder = RunRecorder(config.out, header, frames_per_second, may_wait=config.clock is ClockKind.VIRTUAL)
         run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:

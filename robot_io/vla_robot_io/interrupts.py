@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,9 +21,19 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A block that none of these signals ends: for holding an arm and closing files."""
-    with _handling(signal.SIG_IGN):
+def uninterrupted(at_most_s: float = math.inf) -> Iterator[None]:
+    """A block that none of these signals ends: for holding an arm and closing files.
+
+    Args:
+        at_most_s: whoever asks again after this long does not want to wait any more.
+    """
+    until_s = time.monotonic() + at_most_s
+
+    def impatient(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() > until_s:
+            raise KeyboardInterrupt
+
+    with _handling(impatient):
         yield
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from vla.errors import ConfigError, VlaError
 from vla.interfaces import Observation, Robot, Transition
 from vla_robot_io.episode_recorder import EpisodeRecorder
 
+MIN_FREE_BYTES = 256 * 1000 * 1000
+"""No episode is begun with less room than this."""
 TELEOPERATION = "teleoperation"
 """A human acted, as stores know it."""
 
@@ -66,6 +69,7 @@ class Episodes:
         except ModuleNotFoundError as error:
             raise ConfigError(f"keep.store needs a package that is not installed: {error.name}") from error
         config, robot, seed = self._config, self._robot, self._seed
+        _require_room(Path(config.store))
         store = EpisodeStore.open_or_create(config.store, robot.embodiment)
         store.require_own(robot.embodiment)
         task = config.task or instruction
@@ -74,6 +78,16 @@ class Episodes:
             seed += 1
         self._num_made += 1
         return EpisodeRecorder(EpisodeWriter(store, EpisodeHead(task, seed, self._source, instruction, config.licence)))
+
+
+def _require_room(store: Path) -> None:
+    """Return if there is room for an episode where the store is, or is to be."""
+    there = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < MIN_FREE_BYTES:
+        raise ConfigError(
+            f"keep.store={store} has {free / 1e6:.0f} MB left, an episode wants {MIN_FREE_BYTES / 1e6:.0f}: make room"
+        )
 
 
 class Recording(enum.Enum):

@@ -36,6 +36,8 @@ from vla_robot_io.recording import RunRecorder, observation_hash
 
 WARM_UP_PREDICTIONS = 3
 """With the arm still without torque: the first ones are slow, and nobody acts upon them."""
+FILES_MAY_TAKE_S = 2.0
+"""Until then a second Ctrl-C does not keep the files from being closed; the arm is held and closed before."""
 EXIT_OK, EXIT_ERROR, EXIT_INTERRUPTED = 0, 3, 130
 
 
@@ -109,8 +111,7 @@ class LiveRun:
                 error = " ".join(f"{type(caught).__name__}: {caught}".split())
                 raise
             finally:
-                with uninterrupted():
-                    self._close(dict(header) | {"began": began.isoformat(), "ended": ended, "error": error})
+                self._close(dict(header) | {"began": began.isoformat(), "ended": ended, "error": error})
         return {"error": EXIT_ERROR, "interrupted": EXIT_INTERRUPTED}.get(ended, EXIT_OK)
 
     def _ended(self) -> str:
@@ -249,20 +250,28 @@ class LiveRun:
     # ------------------------------------------------------------------ closing
 
     def _close(self, summary: Mapping[str, Any]) -> None:
-        """The arm first, whatever becomes of the rest."""
+        """The arm first, whatever becomes of the rest; a second Ctrl-C gives up on files that take their time."""
+        try:
+            with uninterrupted():
+                self._close_arm()
+        finally:
+            with uninterrupted(FILES_MAY_TAKE_S):
+                self._close_files(summary)
+
+    def _close_arm(self) -> None:
         try:
             self._environment.hold()
         finally:
             self._mode = self._environment.mode
-            try:
-                self._environment.close()
-            finally:
-                whole = {**summary, **self._figures()}
-                whole["kept"] = self._keep(whole["success"])
-                self._recorder.finish(whole)
-                if self._view is not None:
-                    self._view.close(str(whole["ended"]))
-                self._console.print(_in_one_line(whole))
+            self._environment.close()
+
+    def _close_files(self, summary: Mapping[str, Any]) -> None:
+        whole = {**summary, **self._figures()}
+        whole["kept"] = self._keep(whole["success"])
+        if self._view is not None:
+            self._view.close(str(whole["ended"]))
+        self._recorder.finish(whole)
+        self._console.print(_in_one_line(whole))
 
     def _keep(self, success: bool | None) -> dict[str, Any] | None:
         """What became of the run's episode; that it could not be written does not keep the files from being closed."""

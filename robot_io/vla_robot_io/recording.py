@@ -29,8 +29,13 @@ from jaxtyping import UInt8
 from vla.errors import ConfigError, VlaError
 from vla.files import write_atomically
 from vla.interfaces import Observation
+from vla_robot_io.background_writer import BackgroundWriter
 from vla_robot_io.envelope import Setpoint
 
+MOST_LINES_WAITING = 20_000
+"""Half an hour at 10 Hz, some 20 MB: a disk that is slow for a while costs no line."""
+MOST_FRAMES_WAITING = 64
+"""Pictures are larger, and one less is no loss."""
 FILM_HEIGHT = 240
 """px; each camera is enlarged to it, pixel by pixel"""
 _FILM_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "threads": "1"}
@@ -50,58 +55,81 @@ def observation_hash(observation: Observation) -> str:
 class RunRecorder:
     """The files of one run in the making."""
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], frames_per_second: float | None) -> None:
+    def __init__(
+        self, folder: Path, header: Mapping[str, Any], frames_per_second: float | None, *, may_wait: bool = False
+    ) -> None:
         """Begin them.
 
         Args:
             folder: made if it is not there.
             header: the log's first line.
             frames_per_second: of the video; none is made if not given.
+            may_wait: whether the run may wait for the disk and the codec: where time is virtual.
 
         Raises:
             ConfigError: if the folder holds a run already, or cannot be made.
+            VlaError: if the disk will not take the first line.
         """
         self._folder = folder
         make_folder(folder)
         self._log = open(folder / "log.jsonl.partial", "w", encoding="utf-8")  # noqa: SIM115
         self._film = None if frames_per_second is None else _Film(folder / "video.mp4.partial", frames_per_second)
-        self.log("header", **header)
+        with self._writing():
+            self._write_line(_line("header", header))
+        self._lines = BackgroundWriter("run's log", MOST_LINES_WAITING, may_wait=may_wait)
+        self._frames = BackgroundWriter("run's film", MOST_FRAMES_WAITING, may_wait=may_wait)
 
     def log(self, kind: str, **values: Any) -> None:
-        """Append one line.
-
-        Raises:
-            VlaError: if the disk will not take it.
-        """
-        with self._writing():
-            self._log.write(json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n")
-            self._log.flush()
+        """Append one line; never waits for the disk, and what it will not take is told by `finish`."""
+        line = _line(kind, values)
+        self._lines.do(lambda: self._write_line(line))
 
     def film(self, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
-        """Append one frame: these pictures side by side, in their order.
+        """Append one frame: these pictures side by side, in their order; never waits for the codec."""
+        film = self._film
+        if film is not None:
+            self._frames.do(lambda: film.add(side_by_side(images)))
 
-        Raises:
-            VlaError: if the disk will not take it.
-        """
-        if self._film is not None:
-            with self._writing():
-                self._film.add(side_by_side(images))
+    def flush(self) -> None:
+        """Wait until all so far is written."""
+        self._lines.flush()
+        self._frames.flush()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the log's last line, close and name the files; the summary last.
 
+        A film that failed stays `*.partial`, and the summary says why.
+
         Raises:
-            VlaError: if the disk will not take them; they stay `*.partial`.
+            VlaError: if the disk will not take log or summary; they stay `*.partial`.
         """
+        self.log("end", **{key: summary.get(key) for key in ("ended", "error", "final_mode")})
+        self._lines.finish()
+        self._frames.finish()
         with self._writing(), self._log:
-            self.log("end", **{key: summary.get(key) for key in ("ended", "error", "final_mode")})
+            if self._lines.error is not None:
+                raise self._lines.error
             os.fsync(self._log.fileno())
         with self._writing():
             os.replace(self._folder / "log.jsonl.partial", self._folder / "log.jsonl")
-            if self._film is not None and self._film.close():
-                os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
-            text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
-            write_atomically(self._folder / "run.json", text)
+            whole = {**summary, "files": self._close_film()}
+            write_atomically(self._folder / "run.json", json.dumps(plain(whole), indent=2, allow_nan=False) + "\n")
+
+    def _close_film(self) -> dict[str, Any]:
+        """What became of log and film."""
+        error = self._frames.error
+        if self._film is not None and error is None:
+            try:
+                if self._film.close():
+                    os.replace(self._folder / "video.mp4.partial", self._folder / "video.mp4")
+            except Exception as caught:  # of the codec's own kinds
+                error = caught
+        told = None if error is None else " ".join(f"{type(error).__name__}: {error}".split())
+        return {"lines_dropped": self._lines.dropped, "frames_dropped": self._frames.dropped, "film_error": told}
+
+    def _write_line(self, line: str) -> None:
+        self._log.write(line)
+        self._log.flush()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -109,6 +137,10 @@ class RunRecorder:
             yield
         except OSError as error:
             raise VlaError(f"the files of the run in {self._folder} cannot be written: {error}") from error
+
+
+def _line(kind: str, values: Mapping[str, Any]) -> str:
+    return json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n"
 
 
 def make_folder(folder: Path) -> None:
