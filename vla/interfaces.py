@@ -72,6 +72,8 @@ class Episode:
     `lookahead`  float32 (steps, horizon, action_dim): what the noise-free expert would do from here.
     `target`, `destination`  float32 (steps, 2): the image point (u right, v down, each in 0..1) of the
         object to act on and of the place to bring it to, in the first camera; NaN where there is none.
+    `human`  uint8 (steps,): 1 where a human acted, 0 where the policy did.
+    `policy_action`  float32 (steps, action_dim): what a policy that was only asked would have done.
     """
 
     @property
