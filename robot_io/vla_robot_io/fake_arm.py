@@ -69,7 +69,8 @@ class FakeArm:
         self._clock = clock
         self._spec = panda_spec(rate_hz, name="fake_panda")
         self._positions = (PANDA_READY if start is None else start).astype(np.float64).copy()
-        self._faults = faults or ArmFaults()
+        self.faults = faults or ArmFaults()
+        """What goes wrong; others may take their place at any time."""
         self._modes = ArmModes(self._spec.name)
         self._start_s = self._moved_s = clock.now()
         self._velocities = np.zeros_like(self._positions)
@@ -118,7 +119,7 @@ class FakeArm:
 
     def write(self, command: ArmCommand) -> Applied:
         applied = self._modes.admit(command, self._spec, self._clock.now())
-        if self._elapsed() in self._faults.write_error:
+        if self._elapsed() in self.faults.write_error:
             raise OSError("the port is gone")
         self._move()
         self._commanded = (applied.positions.copy(), applied.gripper_m)
@@ -126,12 +127,12 @@ class FakeArm:
 
     def _reading(self) -> ArmState:
         before, elapsed = self._read, self._elapsed()
-        if before is not None and elapsed in self._faults.stale:
+        if before is not None and elapsed in self.faults.stale:
             return dataclasses.replace(before, time_s=self._clock.now(), mode=self.mode, fresh=False)
         sequence = math.floor(elapsed * self._spec.rate_hz + 1e-6)
-        if before is not None and elapsed in self._faults.frozen_clock:
+        if before is not None and elapsed in self.faults.frozen_clock:
             sequence = before.sequence
-        is_nan = elapsed in self._faults.nan
+        is_nan = elapsed in self.faults.nan
         return ArmState(
             positions=np.full_like(self._positions, math.nan) if is_nan else self._positions.copy(),
             velocities=self._velocities.copy(),

@@ -215,14 +215,14 @@ def test_f10_heat_is_told_at_60_and_held_at_65_until_it_is_below_60(
     lab.move(3)
     assert lab.mode is ArmMode.RUNNING
     assert warnings(caplog, "joint_5 is at 61 C, and will be held at 65 C") == 1
-    lab.servos._faults, hot_s = ServoFaults(told={register: (LATER, 66)}), lab.clock.now()
+    lab.servos.faults, hot_s = ServoFaults(told={register: (LATER, 66)}), lab.clock.now()
     assert "joint_5 is at 66 C: let it cool below 60 C" in lab.move_until_it_ends()
     assert lab.mode is ArmMode.HOLD
     assert time_to_hold(lab.arm, hot_s) <= 0.2 + TICK_S
-    lab.servos._faults = ServoFaults(told={register: (LATER, 62)})
+    lab.servos.faults = ServoFaults(told={register: (LATER, 62)})
     with pytest.raises(ArmError, match="let it cool"):
         lab.move(1)
-    lab.servos._faults = ServoFaults(told={register: (LATER, 59)})
+    lab.servos.faults = ServoFaults(told={register: (LATER, 59)})
     lab.arm.read()
     lab.begin()
     lab.move(3)
@@ -300,10 +300,10 @@ def test_f17_an_encoder_that_wraps_is_a_fault_and_is_not_chased(model: str, befo
     lab.begin()
     lab.move(2)
     for ticks in (2048, before):  # led to the end of its turn first
-        lab.servos._faults = ServoFaults(told={(7, "present_position"): (Window(0.0), ticks)})
+        lab.servos.faults = ServoFaults(told={(7, "present_position"): (Window(0.0), ticks)})
         lab.arm.read()
     assert lab.mode is ArmMode.RUNNING
-    lab.servos._faults = ServoFaults(told={(7, "present_position"): (Window(0.0), after)})
+    lab.servos.faults = ServoFaults(told={(7, "present_position"): (Window(0.0), after)})
     told = lab.move_until_it_ends()
     assert "encoder wrap: joint_7 read " in told
     assert lab.mode is ArmMode.FAULT

@@ -11,6 +11,7 @@ A check returns, or raises AssertionError with one sentence on what was promised
 from __future__ import annotations
 
 from vla.testing.action_tokenizers import check_action_tokenizer as check_action_tokenizer
+from vla.testing.applied import AppliedCheck as AppliedCheck
 from vla.testing.applied import LoggedArm as LoggedArm
 from vla.testing.applied import check_applied as check_applied
 from vla.testing.applied import time_to_hold as time_to_hold

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
@@ -40,10 +41,16 @@ class Entry:
 class LoggedArm:
     """Another arm; every call that may change what it does is kept, with what it led to."""
 
-    def __init__(self, arm: Arm, clock: Clock) -> None:
+    def __init__(self, arm: Arm, clock: Clock, hear: Callable[[Entry], None] | None = None) -> None:
+        """Wrap it.
+
+        Args:
+            hear: is given every entry; they are kept in `entries` if there is none.
+        """
         self._arm = arm
         self._clock = clock
         self.entries: list[Entry] = []
+        self._hear = hear or self.entries.append
 
     @property
     def spec(self) -> ArmSpec:
@@ -114,7 +121,7 @@ class LoggedArm:
         after = self._arm.mode
         if after is ArmMode.FAULT and before is not after and not text:
             text = self._arm.read().fault or ""
-        self.entries.append(Entry(self._clock.now(), verb, before, after, applied, text))
+        self._hear(Entry(self._clock.now(), verb, before, after, applied, text))
 
 
 def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0) -> None:
@@ -130,17 +137,35 @@ def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0) -> None:
     Raises:
         AssertionError: with one sentence on what is wrong.
     """
-    most = speed_factor * arm.spec.max_speed / arm.spec.rate_hz * (1 + _ROUNDING)
-    last: Float64[np.ndarray, " joints"] | None = None
-    latched: str | None = None
+    check = AppliedCheck(arm.spec, speed_factor=speed_factor)
     for entry in arm.entries:
+        check.hear(entry)
+
+
+class AppliedCheck:
+    """The same, for entries as they come: `LoggedArm(arm, clock, AppliedCheck(arm.spec).hear)`."""
+
+    def __init__(self, spec: ArmSpec, *, speed_factor: float = 1.0) -> None:
+        self._spec = spec
+        self._most = speed_factor * spec.max_speed / spec.rate_hz * (1 + _ROUNDING)
+        self._last: Float64[np.ndarray, " joints"] | None = None
+        self._latched: str | None = None
+
+    def hear(self, entry: Entry) -> None:
+        """Return if this entry, after those before it, breaks nothing.
+
+        Raises:
+            AssertionError: with one sentence on what is wrong.
+        """
         if entry.applied is not None:
-            _check_command(arm.spec, entry)
+            _check_command(self._spec, entry)
             positions = entry.applied.positions
-            step = np.zeros(1) if last is None else np.abs(positions - last) / most
+            step = np.zeros(1) if self._last is None else np.abs(positions - self._last) / self._most
             require(float(step.max()) <= 1, f"at {entry.time_s:.3f} s a joint moves {step.max():.3g} steps in one")
-            last = positions
-        latched, last = _follow(entry, latched), None if entry.verb == "arm" else last
+            self._last = positions
+        self._latched = _follow(entry, self._latched)
+        if entry.verb == "arm":
+            self._last = None
 
 
 def time_to_hold(arm: LoggedArm, since_s: float) -> float:
@@ -156,14 +181,24 @@ def time_to_hold(arm: LoggedArm, since_s: float) -> float:
 
 def _check_command(spec: ArmSpec, entry: Entry) -> None:
     assert entry.applied is not None
-    positions, gripper_m = entry.applied.positions, entry.applied.gripper_m
-    at = f"the command at {entry.time_s:.3f} s"
-    require(bool(np.isfinite(positions).all()) and math.isfinite(gripper_m), f"{at} is not finite: {positions}")
-    inside = (positions >= spec.position_low - _ROUNDING) & (positions <= spec.position_high + _ROUNDING)
-    require(bool(inside.all()), f"{at} lies beyond a joint's limit: {positions}")
-    opened = spec.gripper_low_m <= gripper_m <= spec.gripper_high_m
-    require(opened, f"{at} opens the gripper {gripper_m} m, beyond its range")
-    require(entry.before is ArmMode.RUNNING, f"{at} was taken while the arm was {entry.before.value}")
+    why = _wrong(spec, entry.applied)
+    if why is not None:
+        raise AssertionError(f"the command at {entry.time_s:.3f} s {why}")
+    require(
+        entry.before is ArmMode.RUNNING,
+        f"the command at {entry.time_s:.3f} s was taken while the arm was {entry.before.value}",
+    )
+
+
+def _wrong(spec: ArmSpec, applied: Applied) -> str | None:
+    positions, gripper_m = applied.positions, applied.gripper_m
+    if not (np.isfinite(positions).all() and math.isfinite(gripper_m)):
+        return f"is not finite: {positions}, {gripper_m}"
+    if not ((positions >= spec.position_low - _ROUNDING) & (positions <= spec.position_high + _ROUNDING)).all():
+        return f"lies beyond a joint's limit: {positions}"
+    if not spec.gripper_low_m <= gripper_m <= spec.gripper_high_m:
+        return f"opens the gripper {gripper_m} m, beyond its range"
+    return None
 
 
 def _follow(entry: Entry, latched: str | None) -> str | None:

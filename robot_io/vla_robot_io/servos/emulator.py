@@ -135,7 +135,8 @@ class EmulatedServos:
             faults: none if not given.
         """
         self._model, self._dialect, self._clock = model, dialect, clock
-        self._faults = faults or ServoFaults()
+        self.faults = faults or ServoFaults()
+        """What goes wrong; others may take their place at any time."""
         middle = model.ticks_per_turn // 2
         self._plant = plant or IdealJoints(clock, dict.fromkeys(ids, middle))
         self._start_s = clock.now()
@@ -185,7 +186,7 @@ class EmulatedServos:
 
     def _answer(self, packet: Packet) -> bytes:
         self._go_on()
-        if self._is(self._faults.no_power):
+        if self._is(self.faults.no_power):
             return b""
         block = packet.parameters
         match packet.code:
@@ -201,7 +202,7 @@ class EmulatedServos:
             case code if code == SYNC_READ and packet.id == BROADCAST:
                 address, size, ids = self._dialect.parse_read(block)
                 return b"".join(self._reply(id, self._content(id, address, size)) for id in ids)
-            case code if code == SYNC_WRITE and packet.id == BROADCAST and not self._is(self._faults.unwritten):
+            case code if code == SYNC_WRITE and packet.id == BROADCAST and not self._is(self.faults.unwritten):
                 address, size, rest = self._dialect.parse_read(block)
                 for begin in range(0, len(rest), size + 1):
                     self._write(rest[begin], address, rest[begin + 1 : begin + 1 + size])
@@ -209,23 +210,23 @@ class EmulatedServos:
         return b""
 
     def _reply(self, id: int, parameters: bytes, error: int = 0) -> bytes:
-        if id not in self._memory or self._is(self._faults.silent.get(id)):
+        if id not in self._memory or self._is(self.faults.silent.get(id)):
             return b""
         self._heard_s[id] = self._clock.now()
         self._replies += 1
-        if self._replies - 1 in self._faults.dropped:
+        if self._replies - 1 in self.faults.dropped:
             return b""
         bits = self.get(id, "hardware_error")
         code = bits if self._dialect.name == "feetech" else error | (_ALERT if bits else 0)
-        sender = id % 250 + 1 if self._is(self._faults.other_id) else id
+        sender = id % 250 + 1 if self._is(self.faults.other_id) else id
         whole = self._dialect.reply(Packet(sender, code, parameters))
-        lossy, share = self._faults.lossy or (None, 0.0)
-        if self._is(self._faults.corrupt) or (self._is(lossy) and self._chance.random() < share):
+        lossy, share = self.faults.lossy or (None, 0.0)
+        if self._is(self.faults.corrupt) or (self._is(lossy) and self._chance.random() < share):
             whole = whole[:-1] + bytes([whole[-1] ^ 0x55])
-        if self._is(self._faults.truncated):
+        if self._is(self.faults.truncated):
             whole = whole[:-1]
-        whole *= 2 if self._is(self._faults.twice.get(id)) else 1
-        return (b"\x00\xff\x13" if self._is(self._faults.noise) else b"") + whole
+        whole *= 2 if self._is(self.faults.twice.get(id)) else 1
+        return (b"\x00\xff\x13" if self._is(self.faults.noise) else b"") + whole
 
     def _identity(self, id: int) -> bytes:
         return self._content(id, self._register("model").address, 2) + b"\x2e" if id in self._memory else b""
@@ -235,14 +236,14 @@ class EmulatedServos:
 
     def _write(self, id: int, address: int, content: bytes) -> int:
         """The error code of the servo's answer."""
-        if id not in self._memory or self._is(self._faults.silent.get(id)):
+        if id not in self._memory or self._is(self.faults.silent.get(id)):
             return 0
         self._heard_s[id] = self._clock.now()
         torque = self.get(id, "torque_enable")
         kept = [r for r in self._model.registers.values() if r.kept and r.address == address]
         watchdog = self._model.watchdog_unit_s is not None and self.get(id, "bus_watchdog") == _TRIPPED
         is_goal = address == self._register("goal_position").address
-        if (kept and torque) or (watchdog and is_goal) or self._is(self._faults.stubborn.get(id)):
+        if (kept and torque) or (watchdog and is_goal) or self._is(self.faults.stubborn.get(id)):
             return _ACCESS_ERROR
         self._memory[id][address : address + len(content)] = content
         if is_goal:
@@ -253,15 +254,15 @@ class EmulatedServos:
 
     def _go_on(self) -> None:
         """Let time take its course: power, watchdogs, joints, errors."""
-        has_power = not self._is(self._faults.no_power)
+        has_power = not self._is(self.faults.no_power)
         if self._had_power and not has_power:
             self._wake()
         self._had_power = has_power
         for id in self._memory:
             self._watch(id)
-            window, bits = self._faults.errors.get(id, (None, 0))
+            window, bits = self.faults.errors.get(id, (None, 0))
             self.set(id, "hardware_error", bits if self._is(window) else 0)
-            if self._is(self._faults.limp.get(id)) and id not in self._limp:
+            if self._is(self.faults.limp.get(id)) and id not in self._limp:
                 self._limp.add(id)
                 self.set(id, "torque_enable", 0)
         self._drive()
@@ -272,7 +273,7 @@ class EmulatedServos:
 
     def _pretend(self) -> None:
         """Registers say what a fault has them say; of those that the servo keeps up to date, the old value returns."""
-        for (id, register), (window, value) in self._faults.told.items():
+        for (id, register), (window, value) in self.faults.told.items():
             if self._is(window):
                 self._true.setdefault((id, register), self.get(id, register))
                 self.set(id, register, value)
@@ -305,9 +306,9 @@ class EmulatedServos:
         self._plant.drive({id: self._goal(id) for id in self._memory})
 
     def _goal(self, id: int) -> int | None:
-        if not self.get(id, "torque_enable") or self._is(self._faults.no_power):
+        if not self.get(id, "torque_enable") or self._is(self.faults.no_power):
             return None
-        if self._is(self._faults.stuck.get(id)):
+        if self._is(self.faults.stuck.get(id)):
             return self._held.setdefault(id, self._plant.measure()[id][0])
         return self._held.get(id, self.get(id, "goal_position"))
 
