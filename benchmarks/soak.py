@@ -154,7 +154,8 @@ class Outcome:
     began_s: float
     moved_s: float = -math.inf
     """When the last command came that moved anything while it lasted."""
-    latched: bool = False
+    latched: str = ""
+    """The fault that was."""
     went_on_s: float = math.nan
     """When the arm moved again."""
 
@@ -260,7 +261,7 @@ class Rig:
         if entry.after is ArmMode.FAULT and entry.before is not ArmMode.FAULT:
             self.counts["faults"] += 1
             if self.current is not None:
-                self.current.latched = True
+                self.current.latched = entry.text
         if entry.applied is not None:
             self._note_motion(entry.applied.positions)
 
@@ -331,7 +332,7 @@ def _judge(outcome: Outcome, fault: Fault) -> None:
     if fault.expected is Expected.FAULT and not outcome.latched:
         raise AssertionError(f"{at}: no fault was latched")
     if fault.expected is Expected.GO_ON and outcome.latched:
-        raise AssertionError(f"{at}: a fault was latched, and nothing called for one")
+        raise AssertionError(f"{at}: a fault was latched, and nothing called for one: {outcome.latched}")
     if math.isnan(outcome.went_on_s):
         raise AssertionError(f"{at}: the arm has not moved since it was over")
 
@@ -344,7 +345,7 @@ def _by_kind(outcomes: Sequence[Outcome], faults: dict[str, Fault]) -> dict[str,
         found[kind] = {
             "times": len(times),
             "expected": fault.expected.value,
-            "latched": sum(o.latched for o in outcomes if o.kind == kind),
+            "latched": sum(bool(o.latched) for o in outcomes if o.kind == kind),
             "stood_after_s": None if fault.expected is Expected.GO_ON or not times else round(max(times), 3),
             "limit_s": None if math.isinf(fault.within_s) else fault.within_s,
         }

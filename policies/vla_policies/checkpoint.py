@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
-from vla.embodiment import Embodiment
+from vla.embodiment import Embodiment, Field
 from vla.errors import CheckpointError, ConfigError, StatisticsError
 from vla.files import sha256, write_atomically
 from vla.interfaces import ActionTokenizer, Grammar
@@ -218,6 +218,7 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
 
     Raises:
         CheckpointError: naming the file that is absent, altered or not of this format.
+        StatisticsError: if the statistics are absent, of other fields, or say that nothing ever varied.
     """
     path = directory / MANIFEST
     manifest = _read_manifest(path)
@@ -227,7 +228,7 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             raise CheckpointError(f"{path}: the embodiment is not the one its fingerprint was made of")
         return Checkpoint(
             embodiment=embodiment,
-            statistics=Statistics.from_json(manifest["statistics"]),
+            statistics=_read_statistics(manifest["statistics"], embodiment.proprioception, f"the state in {path}"),
             action_tokenizer=tokenizer_from_json(manifest["action_tokenizer"]),
             text_tokenizer=_words_from_json(directory, manifest["text_tokenizer"], manifest["files"]),
             backbone=backbone_from_json(manifest["backbone"]),
@@ -238,7 +239,7 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             weights=_read_tensors(directory, manifest["files"], "weights"),
             training=_read_tensors(directory, manifest["files"], "training") if with_training else {},
             progress=manifest["progress"],
-            **_numbers_from_json(manifest),
+            **_numbers_from_json(manifest, embodiment, path),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {type(error).__name__}: {error}") from error
@@ -252,13 +253,24 @@ def _numbers_to_json(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"expert": checkpoint.expert.to_json(), "action_statistics": statistics.to_json()}
 
 
-def _numbers_from_json(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers_from_json(manifest: Mapping[str, Any], embodiment: Embodiment, path: Path) -> dict[str, Any]:
     if not Head(manifest["head"]).is_continuous:
         return {}
     return {
         "expert": ExpertConfig.from_json(manifest["expert"]),
-        "action_statistics": Statistics.from_json(manifest["action_statistics"]),
+        "action_statistics": _read_statistics(
+            manifest["action_statistics"], embodiment.action, f"the actions in {path}"
+        ),
     }
+
+
+def _read_statistics(tree: Any, fields: Sequence[Field], what: str) -> Statistics:
+    """Those of these fields."""
+    statistics = Statistics.from_json(tree)
+    statistics.require([field.name for field in fields], what)
+    if not statistics.deviation.any():
+        raise StatisticsError(f"statistics of {what}: all deviations are 0, as if nothing ever varied")
+    return statistics
 
 
 def checkpoint_hash(directory: Path) -> str:
