@@ -154,8 +154,10 @@ class Outcome:
 
     kind: str
     began_s: float
-    moved_s: float = -math.inf
-    """When the last command came that moved anything while it lasted."""
+    since_s: float = 0.0
+    """When it began, or, if it still lasted then, when the arm was last begun anew."""
+    stood_s: float = 0.0
+    """How long after that commands still moved anything, at most, while it lasted."""
     latched: str = ""
     """The fault that was."""
     went_on_s: float = math.nan
@@ -219,6 +221,8 @@ class Rig:
             self._environment.reset(SPEC)
         except VlaError:
             return False
+        if self.current is not None and self._fault is not None:
+            self.current.since_s = self.elapsed_s
         return True
 
     def _begin_anew(self) -> None:
@@ -243,7 +247,7 @@ class Rig:
     def strike(self, kind: str) -> None:
         """Let something go wrong from now on."""
         fault = self._fault = self.faults[kind]
-        self.current = Outcome(kind, self.elapsed_s)
+        self.current = Outcome(kind, self.elapsed_s, self.elapsed_s)
         window = Window(self.elapsed_s, self.elapsed_s + fault.lasts_s)
         self._ends_s = window.end_s
         if fault.arm is not None and self._fake is not None:
@@ -273,7 +277,7 @@ class Rig:
         if not moves or self.current is None:
             return
         if self._fault is not None and self.elapsed_s < self._ends_s:
-            self.current.moved_s = self.elapsed_s
+            self.current.stood_s = max(self.current.stood_s, self.elapsed_s - self.current.since_s)
         elif math.isnan(self.current.went_on_s) and self.elapsed_s >= self._ends_s:
             self.current.went_on_s = self.elapsed_s
 
@@ -325,9 +329,8 @@ def run(name: str, minutes: float, seed: int, *, every_s: float = 60.0, clock: C
 def _judge(outcome: Outcome, fault: Fault) -> None:
     """Raise if the loop has not made of a fault what it must."""
     at = f"'{outcome.kind}' at {outcome.began_s:.3f} s"
-    stood_s = outcome.moved_s - outcome.began_s
-    if stood_s > fault.within_s:
-        raise AssertionError(f"{at}: the arm was still moving {stood_s:.3f} s later, over {fault.within_s} s")
+    if outcome.stood_s > fault.within_s:
+        raise AssertionError(f"{at}: the arm was still moving {outcome.stood_s:.3f} s later, over {fault.within_s} s")
     if fault.expected is Expected.FAULT and not outcome.latched:
         raise AssertionError(f"{at}: no fault was latched")
     if fault.expected is Expected.GO_ON and outcome.latched:
@@ -340,7 +343,7 @@ def _by_kind(outcomes: Sequence[Outcome], faults: dict[str, Fault]) -> dict[str,
     """For each kind: how often, what was asked, and the longest time until the arm stood."""
     found = {}
     for kind, fault in faults.items():
-        times = [max(0.0, o.moved_s - o.began_s) for o in outcomes if o.kind == kind]
+        times = [outcome.stood_s for outcome in outcomes if outcome.kind == kind]
         found[kind] = {
             "times": len(times),
             "expected": fault.expected.value,
