@@ -43,7 +43,7 @@ from vla_robot_io.operating.attending import attended, console_beside
 from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.reasons import NOT_SAFETY_RATED
-from vla_robot_io.recording import RunRecorder
+from vla_robot_io.recording import RunRecorder, make_folder
 from vla_robot_io.stop_flag import FILE_NAME
 from vla_robot_io.teleoperation.choosing import DriveConfig
 
@@ -159,16 +159,16 @@ def _run(
     config = dataclasses.replace(config, dry_run=_is_dry(config, robot, identity, console))
     if config.dry_run:
         robot = dataclasses.replace(robot, arm=DryRunArm(robot.arm))
-    config.out.mkdir(parents=True, exist_ok=True)
+    source = TELEOPERATION if config.shadow else source_of(config.policy or config.server)
+    episodes = Episodes(config.keep, robot, seed=config.seed, source=source)
+    keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
+    make_folder(config.out)
     link = arm_process_of(config, robot) if _has_own_process(config, robot) else None
     environment = ArmEnvironment(
         robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed, link=link
     )
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
-    source = TELEOPERATION if config.shadow else source_of(config.policy or config.server)
-    episodes = Episodes(config.keep, robot, seed=config.seed, source=source)
-    keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
     task = Task(config.instruction, config.seed, config.seconds)
     with _attended(config, robot, clock) as (attendance, view):
         recorder = RunRecorder(config.out, header, frames_per_second, may_wait=config.clock is ClockKind.VIRTUAL)
