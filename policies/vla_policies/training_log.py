@@ -85,7 +85,8 @@ def in_short(metrics: StepMetrics) -> str:
     """Loss and shares of tokens that are right, the robot's and each web source's."""
     shares = {} if math.isnan(metrics.accuracy) else {"tokens": metrics.accuracy}
     shares |= {name.removesuffix(RIGHT): value for name, value in metrics.web.items() if name.endswith(RIGHT)}
-    return f"loss {metrics.loss:.3f}  right: " + "  ".join(f"{name} {value:.0%}" for name, value in shares.items())
+    right = "  ".join(f"{name} {value:.0%}" for name, value in shares.items())
+    return f"loss {metrics.loss:.3f}" + (f"  right: {right}" if right else "")
 
 
 def _board(folder: Path, step: int) -> Any:
