@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vla_policies.remote import RemotePolicy
 
 PRETRAINED = "pretrained"
+SHIPPED = (PRETRAINED, "emergence-cotrained", "emergence-robot-only")
+"""Checkpoints that come with the package, each in a folder of its name."""
 LEROBOT = "lerobot"
 ABLATIONS = ("blind", "frozen", "removed", "shuffled")
 """Another policy, from which one thing is taken away; `shuffled` is made by who knows the suite's sentences."""
@@ -32,7 +34,7 @@ POLICY_NAMES = (
     "random",
     "zero",
     "blind",
-    PRETRAINED,
+    *SHIPPED,
     "blind:CHECKPOINT_DIR",
     "frozen",
     "frozen:CHECKPOINT_DIR",
@@ -112,7 +114,7 @@ def load_remote(url: str, embodiment: Embodiment, *, reply_s: float | None = Non
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a policy of this name is a trained one as it is: `pretrained` or a folder."""
+    """Whether a policy of this name is a trained one as it is: a shipped one or a folder."""
     return name.partition(":")[0] not in (*ABLATIONS, "random", "zero", "replay", "ws", "wss", LEROBOT)
 
 
@@ -150,14 +152,14 @@ def seen_scenes(name: str) -> SeenScenes:
 
 
 def checkpoint_folder(name: str, also_known: Sequence[str] = ()) -> Path:
-    """Where the checkpoint of this name lies: `pretrained`, or a folder.
+    """Where the checkpoint of this name lies: one of `SHIPPED`, or a folder.
 
     Raises:
         ConfigError: if it is neither, nor looks like a path.
         CheckpointError: if it looks like a path, and there is no such folder.
     """
-    if name == PRETRAINED:
-        return Path(str(resources.files("vla_policies") / PRETRAINED))
+    if name in SHIPPED:
+        return Path(str(resources.files("vla_policies") / name))
     path = Path(name)
     if path.is_dir():
         return path

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vla.errors import VlaError
 from vla.files import write_atomically
@@ -22,9 +24,14 @@ def release(run: Path, folder: Path) -> None:
         CheckpointError: if the run has no whole checkpoint.
     """
     checkpoint = for_running(load_checkpoint(run))
-    # Where it lay on the machine that trained it is nobody's business.
-    save_checkpoint(folder, dataclasses.replace(checkpoint, config={**checkpoint.config, "out": run.name}))
+    save_checkpoint(folder, dataclasses.replace(checkpoint, config=without_places(checkpoint.config)))
     write_atomically(folder / LOG, (run / LOG).read_bytes())
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration without where things lay on the machine that trained it, which is nobody's business."""
+    names = {key: [Path(path).name for path in config.get(key, [])] for key in ("data", "web")}
+    return {**config, **names, "out": Path(config["out"]).name}
 
 
 if __name__ == "__main__":

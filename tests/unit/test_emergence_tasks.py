@@ -55,6 +55,7 @@ def play(
     """Whether an attempt was lost, and whether it succeeded: the expert's, or one after things of other names."""
     environment.begin(spec)
     attempt = environment.attempt
+    is_lost = success = False
     for _ in range(attempt.task.max_steps):
         environment.act(attempt.task.expert(environment.table, names or attempt.names))
         is_lost, is_late, success = environment.judge()
