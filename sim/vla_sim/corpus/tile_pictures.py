@@ -27,8 +27,8 @@ from vla_sim.worlds.variations import NO_VARIATION
 SUITE_LOOK = Look(64, 80, VIEW.camera.azimuth_rad, VIEW.camera.elevation_rad, VIEW.camera.distance, (*TABLE_RGBA[:3],))
 """The suite's own camera and table."""
 SUITE_SHARE, REST_SHARE, AT_TILE_SHARE, HELD_SHARE = 0.5, 0.3, 0.45, 0.4
-"""How often the look is the suite's; the arm is where an episode begins; it is at one of the tiles, any of them, which it
-then hides in part; and a block is between its fingers if it is not where an episode begins."""
+"""How often the look is the suite's; the arm is where an episode begins; it is at one of the tiles, any of them, which
+it then hides in part; and a block is between its fingers if it is not where an episode begins."""
 CLEAR_SHARE = 0.7
 """Of a tile that is seen so much, the drawing can be read."""
 SIZES = ((64, 80), (96, 120), (128, 160))
