@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
@@ -24,6 +25,12 @@ from vla.errors import ArmError
 from vla.interfaces import Applied, ArmCommand, ArmMode, ArmSpec, ArmState, Clock
 from vla_robot_io.links.link import ArmLink, KnownArm, Measurement, Trouble
 from vla_robot_io.links.plausibility import Plausibility, PlausibilityConfig, is_finite
+
+_ROUNDING_RAD = 1e-9
+
+SpeedsAt = Callable[
+    [Float64[np.ndarray, " joints"]], tuple[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]]
+]
 
 
 class LinkedArm:
@@ -36,15 +43,20 @@ class LinkedArm:
         known: KnownArm,
         clock: Clock,
         plausibility: PlausibilityConfig | None = None,
+        speeds_at: SpeedsAt | None = None,
     ) -> None:
         """Take hold of the link; nothing is sent.
 
         Args:
             spec: of the arm that should answer.
             known: who may answer.
+            plausibility: what is believed.
+            speeds_at: the lowest and the highest speed of each joint (rad/s) at given positions (rad), where these
+                depend on positions.
         """
         self._link, self._spec, self._known, self._clock = link, spec, known, clock
         self._modes = ArmModes(spec.name)
+        self._speeds_at = speeds_at
         self._plausibility = Plausibility(spec, plausibility or PlausibilityConfig())
         self._last: ArmState | None = None
         self._sequence = 0
@@ -159,13 +171,14 @@ class LinkedArm:
     def write(self, command: ArmCommand) -> Applied:
         admitted = self._modes.admit(command, self._spec, self._clock.now())
         slowed, reasons = self._slowed(admitted)
+        slowed, near = self._kept_from_ends(slowed)
         sent = self._link.send(slowed, admitted.gripper_m)
         if not (np.isfinite(sent.positions).all() and math.isfinite(sent.gripper_m)):
             raise ArmError(f"{self._spec.name} says it was sent a command that is not finite: {sent.positions}")
         positions = np.clip(sent.positions, self._spec.position_low, self._spec.position_high)
         opening_m = min(max(sent.gripper_m, self._spec.gripper_low_m), self._spec.gripper_high_m)
         self._commanded = (positions.copy(), opening_m)
-        return Applied(positions, opening_m, admitted.reasons + reasons + sent.reasons)
+        return Applied(positions, opening_m, admitted.reasons + reasons + near + sent.reasons)
 
     def _slowed(self, admitted: Applied) -> tuple[Float64[np.ndarray, " joints"], tuple[str, ...]]:
         """As far towards a command as the controller's speed slider lets the arm come: nothing queues up behind it."""
@@ -174,6 +187,23 @@ class LinkedArm:
         last = self._commanded[0]
         told = f"{self._spec.name} is slowed to {100 * self._scaling:.0f} % by its controller"
         return last + self._scaling * (admitted.positions - last), (told,)
+
+    def _kept_from_ends(
+        self, asked: Float64[np.ndarray, " joints"]
+    ) -> tuple[Float64[np.ndarray, " joints"], tuple[str, ...]]:
+        """As far on the way as each joint's speed where it is allows; all joints are slowed alike."""
+        if self._speeds_at is None or self._commanded is None:
+            return asked, ()
+        last = self._commanded[0]
+        low, high = (speed / self._spec.rate_hz for speed in self._speeds_at(last))
+        step = asked - last
+        fast = (step > high + _ROUNDING_RAD) | (step < low - _ROUNDING_RAD)
+        if not fast.any():
+            return asked, ()
+        limit = np.where(step > 0, high, low)
+        part = float(np.min(limit[fast] / step[fast]))
+        names = ", ".join(self._spec.joints[joint] for joint in np.flatnonzero(fast))
+        return last + part * step, (f"{self._spec.name} slows {names} near the end of its range",)
 
     def _measured(self) -> Measurement | None:
         try:
