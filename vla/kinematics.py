@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.resources
 import math
+from pathlib import Path
 
 import mink
 import mujoco
@@ -35,11 +36,13 @@ REST_POSTURE = np.array([0.0, 0.151, 0.0, -2.398, 0.0, 2.549, 0.785])
 
 
 def arm_path(name: str) -> str:
-    """The MuJoCo XML of an arm.
+    """The MuJoCo XML of an arm: one of ours, or the file of this name.
 
     Raises:
-        ConfigError: if there is no arm of this name.
+        ConfigError: if there is no arm of this name, and no such file.
     """
+    if name.endswith(".xml") and Path(name).is_file():
+        return name
     if name not in ARMS:
         raise unknown("arm", name, ARMS)
     return str(importlib.resources.files("vla.arms") / f"{name}.xml")
@@ -52,7 +55,7 @@ class ArmKinematics:
         """Load the arm.
 
         Args:
-            name: one of `ARMS`.
+            name: one of `ARMS`, or a MuJoCo XML of another, which `vla.arms.lacks` finds whole.
 
         Raises:
             ConfigError: if there is no arm of this name.

@@ -1,0 +1,1 @@
+"""Arms of UFACTORY through their own SDK."""
