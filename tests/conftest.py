@@ -21,6 +21,16 @@ settings.register_profile("same_every_time", derandomize=True, deadline=None, pr
 settings.load_profile("same_every_time")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hardware",
+        default="",
+        metavar="OVERRIDES",
+        help='a real arm, as `vla deploy` is told of it: "robot=ur5e options={host: 192.168.1.10, ...}". '
+        "Not safety-rated: somebody stands by with the arm's own emergency stop in hand",
+    )
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""
