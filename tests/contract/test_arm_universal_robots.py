@@ -1,4 +1,4 @@
-"""A UR5e, its controller emulated in a process of its own, keeps the contract of every arm: through the real ur-rtde."""
+"""A UR5e whose controller is emulated in another process keeps the contract of every arm, through the real ur-rtde."""
 
 from __future__ import annotations
 
