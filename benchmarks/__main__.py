@@ -14,6 +14,7 @@ from benchmarks.machine import machine
 from vla.errors import VlaError, unknown
 
 BENCHMARKS = {
+    "arm_process": "benchmarks.arm_process",
     "arms": "benchmarks.arms",
     "corruption": "benchmarks.corruption",
     "decode": "benchmarks.decode",
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "totality": "benchmarks.totality",
 }
 NOT_COMPARISONS = (
+    "arm_process",
     "arms",
     "corruption",
     "determinism",

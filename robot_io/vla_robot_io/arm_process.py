@@ -194,12 +194,12 @@ class ArmService:
         message = self._orders.read()
         if message is None:
             return
-        order = np.frombuffer(message, self._order_type)[0]
+        order = np.frombuffer(message, self._order_type).reshape(())
         if order["plan"] > 0:
             self._plan = plan_of(order)
         if order["request"] > self._request:
             self._request = int(order["request"])
-            self._do(Verb(int(order["verb"])), bytes(order["text"]).decode(errors="replace"))
+            self._do(Verb(int(order["verb"])), order["text"].item().decode(errors="replace"))
 
     def _do(self, verb: Verb, text: str) -> None:
         refusal: tuple[str, str] = ("", "")

@@ -98,6 +98,11 @@ class ArmProcess:
             raise
 
     @property
+    def folder(self) -> Path:
+        """Of its mailboxes."""
+        return self._folder
+
+    @property
     def pid(self) -> int:
         """Of the arm's process."""
         return self._process.pid
@@ -232,8 +237,8 @@ class ArmProcess:
             if self._process.poll() is not None or time.monotonic() > until_s:
                 raise self._lost(f"did not answer '{verb.name.lower()}'")
             time.sleep(_POLL_S)
-        told = bytes(state["refusal_text"]).decode(errors="replace")
-        kind = bytes(state["refusal"])
+        told = state["refusal_text"].item().decode(errors="replace")
+        kind = state["refusal"].item()
         if kind:
             raise ArmFault(told) if kind == b"fault" else ArmError(told)
 
@@ -241,7 +246,7 @@ class ArmProcess:
         """The newest state; what was met since is taken note of."""
         message = self._states.read()
         if message is not None:
-            self._state = np.frombuffer(message, self._state_type)[0]
+            self._state = np.frombuffer(message, self._state_type).reshape(())
             self._heed(self._state)
         if self._state is None:
             raise ArmError(f"the process of {self._spec.name} has told nothing yet")
@@ -289,7 +294,7 @@ class ArmProcess:
             if self._process.poll() is not None or time.monotonic() > until_s:
                 raise ConfigError(f"the process of {self._spec.name} did not come up: {_said(self._process)}")
             time.sleep(_POLL_S)
-        self._state = np.frombuffer(message, self._state_type)[0]
+        self._state = np.frombuffer(message, self._state_type).reshape(())
 
     def _end(self) -> None:
         if self._process.poll() is None:

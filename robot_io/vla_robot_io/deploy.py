@@ -91,9 +91,9 @@ class DeployConfig:
     """At which the policy's time passes, above 0, at most 1: the same way, taken more slowly."""
     clock: ClockKind = ClockKind.REAL
     """By which time the loop goes; `virtual` is for simulated robots."""
-    process: bool | None = None
-    """Hold the arm in a process of its own, which brakes when this one hangs or dies. If not given, wherever that can
-    be: by real time, for robots that can be made in two processes, unless nothing is sent."""
+    process: bool = False
+    """Hold the arm in a process of its own, which goes on while the policy thinks, and brakes when this process hangs
+    or dies: with clock=real, for robots that can be made in two processes."""
     threads: int = 1
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
@@ -250,6 +250,8 @@ def _has_own_process(config: DeployConfig, robot: Robot) -> bool:
     Raises:
         ConfigError: if it is to, and cannot.
     """
+    if not config.process:
+        return False
     can_be = robot.twin is not None or robot.opens_late
     why_not = ""
     if config.clock is ClockKind.VIRTUAL:
@@ -258,9 +260,9 @@ def _has_own_process(config: DeployConfig, robot: Robot) -> bool:
         why_not = "nothing is sent in a dry run"
     elif not can_be:
         why_not = f"driver '{config.driver}' opens its arm or its cameras when it is made, so it is made once"
-    if config.process and why_not:
+    if why_not:
         raise ConfigError(f"process=true is not to be had: {why_not}")
-    return not why_not if config.process is None else config.process
+    return True
 
 
 def arm_process_of(config: DeployConfig, robot: Robot) -> ArmProcess:

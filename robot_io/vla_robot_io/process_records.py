@@ -147,7 +147,7 @@ def put_text(record: np.ndarray, name: str, text: str | None) -> None:
 
 def text_of(record: np.ndarray, name: str) -> str | None:
     """A text that may be none."""
-    return bytes(record[name]).decode(errors="replace") if record[f"has_{name}"] else None
+    return record[name].item().decode(errors="replace") if record[f"has_{name}"] else None
 
 
 def report_of(record: np.ndarray) -> ArmReport:
@@ -186,7 +186,7 @@ def report_of(record: np.ndarray) -> ArmReport:
 def _halt(record: np.ndarray) -> Halt | None:
     if record["halt"] == _NONE:
         return None
-    text = bytes(record["halt_text"]).decode(errors="replace")
+    text = record["halt_text"].item().decode(errors="replace")
     return Halt(_CODES[int(record["halt"])], text, int(record["halt_number"]))
 
 
@@ -215,7 +215,7 @@ def events_after(record: np.ndarray, seen: int) -> list[tuple[str, Reason | None
     found = []
     for number in range(max(seen, int(record["num_events"]) - EVENTS), int(record["num_events"])):
         event = record["events"][number % EVENTS]
-        source, field, text = (bytes(event[name]).decode(errors="replace") for name in ("source", "field", "text"))
+        source, field, text = (event[name].item().decode(errors="replace") for name in ("source", "field", "text"))
         code = int(event["code"])
         value, limit = float(event["value"]), float(event["limit"])
         found.append((source, None if code == _NONE else Reason(_CODES[code], field, value, limit, text), text))

@@ -1,0 +1,227 @@
+"""An arm in a process of its own brakes and holds whatever becomes of the process that plans: rows F67 to F71, F77."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vla import cli
+from vla.clock import RealClock
+from vla.errors import ArmFault, ArmHeld, ConfigError
+from vla.interfaces import ArmMode, EpisodeSpec
+from vla_robot_io.arm_process import STATES
+from vla_robot_io.arm_process_link import ArmProcess, remove_stale
+from vla_robot_io.control_loop import ArmEnvironment
+from vla_robot_io.deploy import DeployConfig, arm_process_of, make_robot
+from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.process_records import mode_of, report_of, state_type
+from vla_robot_io.reasons import Code
+
+pytest.importorskip("ruckig")
+
+WORDS = ["robot=virtual", "policy=zero", "instruction=reach the red block"]
+SPEC = EpisodeSpec(task="", seed=0, instruction="reach the red block")
+ALONG = np.array([0.0, 0.005, 0.0, 0.0, 1.0], np.float32)
+PATIENCE_S = 60.0
+"""For processes of a machine that is busy; nothing here measures time."""
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end_s, what
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def arm_in_a_process(folder: Path) -> Iterator[tuple[ArmEnvironment, ArmProcess]]:
+    """A virtual arm in its own process, with torque on."""
+    config = cli.compose("deploy", DeployConfig, [*WORDS, f"out={folder}"])
+    clock = RealClock()
+    robot = make_robot(config, clock)
+    link = arm_process_of(config, robot)
+    # A busy machine shows no pictures in time; what cameras show is not what this is about.
+    control = dataclasses.replace(config.control, camera_age_s=60.0, camera_skew_s=60.0, reply_deadline_s=60.0)
+    environment = ArmEnvironment(robot, clock, config.envelope, control, duration_s=600.0, link=link)
+    try:
+        environment.preview(SPEC)
+        environment.reset(SPEC)
+        yield environment, link
+    finally:
+        with contextlib.suppress(ArmFault, ArmHeld):
+            environment.close()
+
+
+def act(environment: ArmEnvironment) -> None:
+    """One step; on a machine too busy for pulses the operator acknowledges, and it is tried again."""
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            environment.step(ALONG)
+            return
+        except ArmHeld:
+            assert time.monotonic() < end_s, "the arm is held again and again"
+            environment.go_on()
+
+
+def test_the_arm_is_ticked_while_the_runtime_thinks_and_holds_when_it_thinks_long(tmp_path: Path) -> None:
+    with arm_in_a_process(tmp_path) as (environment, link):
+        act(environment)
+        before = link.report()
+        until(lambda: environment.mode is ArmMode.HOLD, "it never held")
+        after = link.report()
+        assert after.tick > before.tick
+        assert after.halt is not None
+        assert after.halt.code in (Code.PLAN_ENDED, Code.RUNTIME_SILENT)
+        act(environment)
+        assert link.report().plan > before.plan
+
+
+def test_f68_an_arm_process_that_was_suspended_is_a_fault_here_and_there(tmp_path: Path) -> None:
+    with arm_in_a_process(tmp_path) as (environment, link):
+        act(environment)
+        os.kill(link.pid, signal.SIGSTOP)
+        time.sleep(0.8)
+        with pytest.raises(ArmFault, match="has told nothing for"):
+            environment.step(ALONG)
+        os.kill(link.pid, signal.SIGCONT)
+        until(lambda: environment.mode is ArmMode.FAULT, "no fault on thaw")
+        assert "stood still for" in str(environment.latched)
+
+
+def test_f70_an_arm_process_that_was_killed_is_told_and_not_started_again(tmp_path: Path) -> None:
+    with arm_in_a_process(tmp_path) as (environment, link):
+        act(environment)
+        os.kill(link.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, link.pid, os.WEXITED | os.WNOWAIT)
+        for _ in range(2):
+            with pytest.raises(ArmFault, match="ended with status -9: look at the arm"):
+                environment.step(ALONG)
+
+
+def test_the_stop_file_of_the_run_stops_it(tmp_path: Path) -> None:
+    with arm_in_a_process(tmp_path) as (environment, link):
+        act(environment)
+        (tmp_path / "stop.flag").write_bytes(b"1")
+        with pytest.raises(ArmHeld):
+            environment.step(ALONG)
+        until(lambda: environment.mode is ArmMode.HOLD, "it never held")
+        assert link.report().is_at_rest
+
+
+# --------------------------------------------------------------------------- the runtime dies
+
+
+@contextlib.contextmanager
+def runtime_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, Mailbox]]:
+    """A process that plans for an arm, the arm's process, and what that tells."""
+    command = [sys.executable, __file__, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        told = json.loads(process.stdout.readline())
+        yield process, told["arm"], Mailbox(Path(told["folder"]) / STATES)
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def newest(states: Mailbox) -> np.ndarray:
+    found: list[bytes] = []
+
+    def look() -> bool:
+        message = states.read()
+        found[:] = [message] if message is not None else found
+        return bool(found)
+
+    until(look, "nothing is told")
+    joints, length = 7, len(found[0])
+    empty = state_type(joints, 0).itemsize
+    return np.frombuffer(found[0], state_type(joints, (length - empty) // 8)).reshape(())
+
+
+def test_f69_when_the_runtime_is_killed_the_arm_comes_to_rest_holds_and_its_process_ends(tmp_path: Path) -> None:
+    with runtime_process(tmp_path) as (runtime, arm, states):
+        until(lambda: mode_of(newest(states)) is ArmMode.RUNNING, "it never ran")
+        folder = Path(f"/proc/{arm}")
+        runtime.send_signal(signal.SIGKILL)
+        until(lambda: not folder.exists() or "(python) Z" in (folder / "stat").read_text(), "it stayed")
+        # The last word of a process that closed its wire in order.
+        last = newest(states)
+        assert mode_of(last) is ArmMode.DISCONNECTED
+        report = report_of(last)
+        assert report.is_at_rest
+        assert report.halt is not None
+        assert report.halt.code is Code.RUNTIME_SILENT
+
+
+def test_f67_a_runtime_that_was_suspended_is_held_and_must_acknowledge_on_thaw(tmp_path: Path) -> None:
+    with runtime_process(tmp_path) as (runtime, _, states):
+        until(lambda: mode_of(newest(states)) is ArmMode.RUNNING, "it never ran")
+        runtime.send_signal(signal.SIGSTOP)
+        until(lambda: mode_of(newest(states)) is ArmMode.HOLD, "it never held")
+        assert report_of(newest(states)).halt is not None
+        runtime.send_signal(signal.SIGCONT)
+        assert runtime.stdout is not None
+        assert "ArmHeld" in runtime.stdout.readline()
+
+
+# --------------------------------------------------------------------------- what runs leave behind
+
+
+def test_f77_memory_of_a_run_that_is_over_is_removed_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
+    def leave(name: str, owner: dict[str, object]) -> Path:
+        folder = tmp_path / f"vla-arm-{name}"
+        folder.mkdir()
+        (folder / "owner.json").write_text(json.dumps(owner))
+        return folder
+
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    living = leave("1", {"boot": boot, "pid": os.getpid(), "began": began, "nonce": "a"})
+    dead = leave("2", {"boot": boot, "pid": 1 << 22, "began": began, "nonce": "b"})
+    reused = leave("3", {"boot": boot, "pid": os.getpid(), "began": "1", "nonce": "c"})
+    rebooted = leave("4", {"boot": "another", "pid": os.getpid(), "began": began, "nonce": "d"})
+    other = tmp_path / "something else"
+    other.mkdir()
+    assert sorted(remove_stale(tmp_path)) == [dead, reused, rebooted]
+    assert living.is_dir()
+    assert other.is_dir()
+
+
+def test_a_process_for_an_arm_by_virtual_time_is_refused(tmp_path: Path) -> None:
+    from vla_robot_io.deploy import deploy
+
+    words = [*WORDS, f"out={tmp_path}", "clock=virtual", "process=true"]
+    with pytest.raises(ConfigError, match="does not go by a virtual clock"):
+        deploy(cli.compose("deploy", DeployConfig, words))
+
+
+def _plan_for_ever(folder: Path) -> None:
+    with arm_in_a_process(folder) as (environment, link):
+        act(environment)
+        print(json.dumps({"arm": link.pid, "folder": str(link.folder)}), flush=True)
+        while True:
+            try:
+                environment.step(ALONG if int(time.monotonic()) % 2 else -ALONG)
+            except ArmHeld as error:
+                print(f"ArmHeld: {error}", flush=True)
+                environment.go_on()
+
+
+if __name__ == "__main__":
+    _plan_for_ever(Path(sys.argv[1]))
