@@ -292,4 +292,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    logging.shutdown()
+    # What is frozen is not taken apart: libraries would tell of it as leaks.
+    os._exit(status)
