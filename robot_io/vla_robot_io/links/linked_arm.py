@@ -27,6 +27,8 @@ from vla_robot_io.links.link import ArmLink, KnownArm, Measurement, Trouble
 from vla_robot_io.links.plausibility import Plausibility, PlausibilityConfig, is_finite
 
 _ROUNDING_RAD = 1e-9
+_ATTEMPTS = 25
+"""So often is an arm asked before it is armed: one that stands may answer late."""
 
 SpeedsAt = Callable[
     [Float64[np.ndarray, " joints"]], tuple[Float64[np.ndarray, " joints"], Float64[np.ndarray, " joints"]]
@@ -213,7 +215,7 @@ class LinkedArm:
         return measured if is_finite(measured) else None
 
     def _trusted(self, verb: str) -> Measurement:
-        measured = self._measured()
+        measured = next((found for _ in range(_ATTEMPTS) if (found := self._measured()) is not None), None)
         if measured is None:
             raise ArmError(f"{self._spec.name} does not answer with finite numbers: '{verb}' needs that")
         refusal = self._plausibility.refusal(measured)
