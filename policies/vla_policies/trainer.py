@@ -168,8 +168,9 @@ class Trainer:
 
     def _measure(self, batch: Batch | None, web: WebBatch | None) -> tuple[Tensor, StepMetrics]:
         """The loss, and all that is logged of it but the step's own."""
-        parts, nothing, named = [], math.nan, {}
-        action_loss = where_loss = accuracy = nothing
+        parts: list[Tensor] = []
+        named: dict[str, float] = {}
+        action_loss = where_loss = accuracy = math.nan
         if batch is not None:
             robot = self._robot(batch)
             parts.append(robot.loss)

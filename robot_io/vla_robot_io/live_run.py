@@ -191,7 +191,7 @@ class LiveRun:
     def _on_report(self, report: StepReport) -> None:
         self._reports.append(report)
         seat, policy = self._operated.seat, self._policy
-        actor = {"actor": seat.actor} if seat.actor is not Actor.POLICY else {}
+        actor: dict[str, object] = {"actor": seat.actor} if seat.actor is not Actor.POLICY else {}
         actor |= {"waited": True} if self._operated.is_waiting else {}
         asked = self._operated.policy_action
         shadow = {"policy_action": asked} if seat.actor is Actor.HUMAN and asked is not None else {}

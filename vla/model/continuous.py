@@ -22,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -186,7 +186,7 @@ class FlowHead(nn.Module):
     ) -> Context:
         """What all Euler steps attend to, computed once."""
         blocked = torch.cat([is_padding, is_padding.new_zeros((len(is_padding), len(self.place)))], dim=1)
-        return Context([block.look(features) for block in self.blocks], blocked[:, None, None, :])
+        return Context([cast(ExpertBlock, block).look(features) for block in self.blocks], blocked[:, None, None, :])
 
     def velocity(
         self,

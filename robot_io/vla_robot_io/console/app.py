@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from vla.errors import VlaError, WireError
@@ -36,7 +36,7 @@ _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 def make_app(desk: Desk, guard: Guard) -> Starlette:
     """The application of one run's folder."""
     pages = _Pages(desk, guard)
-    routes = [Route(path, _file(name)) for path, name in _FILES.items()]
+    routes: list[BaseRoute] = [Route(path, _file(name)) for path, name in _FILES.items()]
     routes += [
         Route("/login", pages.login, methods=["GET", "POST"]),
         Route("/stop", pages.stop, methods=["POST"]),

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from vla_policies.serving.access import is_loopback, shows_token
@@ -105,7 +105,7 @@ def _plain(status: int, text: str) -> PlainTextResponse:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: dict) -> None:  # type: ignore[type-arg]
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
             message = {**message, "headers": [*message.get("headers", []), *own]}

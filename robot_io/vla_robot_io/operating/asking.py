@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from vla.errors import WireError
 
@@ -212,10 +212,11 @@ def _checked(tree: dict[str, Any]) -> Request:
     asked_s = tree.get("asked_s", 0.0)
     if not _is_number(asked_s):
         raise WireError("asked_s is a finite number of seconds")
-    return Request(verb, " ".join(text.split()), float(value) if verb in _NEEDS_VALUE else None, float(asked_s))
+    number = float(value) if verb in _NEEDS_VALUE and _is_number(value) else None
+    return Request(verb, " ".join(text.split()), number, float(asked_s))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= 1e300 and math.isfinite(value)

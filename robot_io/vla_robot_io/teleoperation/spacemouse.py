@@ -11,6 +11,7 @@ to its left, and up: the user is taken to stand behind the robot and look the sa
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,8 @@ class SpaceMouseState:
         """Take one report in; what is none is passed over."""
         kind, body = report[:1], report[1:]
         if kind == b"\x01" and len(body) >= _SIX.size:
-            values = _shares(_SIX.unpack_from(body))
-            self.translation, self.rotation = values[:3], values[3:]
+            values = _SIX.unpack_from(body)
+            self.translation, self.rotation = _shares(values[:3]), _shares(values[3:])
         elif kind == b"\x01" and len(body) >= _THREE.size:
             self.translation = _shares(_THREE.unpack_from(body))
         elif kind == b"\x02" and len(body) >= _THREE.size:
@@ -120,5 +121,6 @@ def found(hidraw: Path = _HIDRAW) -> Path:
     raise ConfigError("no SpaceMouse is plugged in: give teleop.device=/dev/hidrawN if it is another's")
 
 
-def _shares(values: tuple[int, ...]) -> tuple[float, ...]:
-    return tuple(min(max(value / FULL, -1.0), 1.0) for value in values)
+def _shares(values: Sequence[int]) -> tuple[float, float, float]:
+    x, y, z = (min(max(value / FULL, -1.0), 1.0) for value in values)
+    return x, y, z

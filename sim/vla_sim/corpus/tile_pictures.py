@@ -24,7 +24,7 @@ from vla_sim.worlds.scene import BLOCK_SIZE_M, TILES_CAST, Kind, Scene, Thing
 from vla_sim.worlds.tabletop import TABLE_RGBA
 from vla_sim.worlds.variations import NO_VARIATION
 
-SUITE_LOOK = Look(64, 80, VIEW.camera.azimuth_rad, VIEW.camera.elevation_rad, VIEW.camera.distance, (*TABLE_RGBA[:3],))
+SUITE_LOOK = Look(64, 80, VIEW.camera.azimuth_rad, VIEW.camera.elevation_rad, VIEW.camera.distance, TABLE_RGBA[:3])
 """The suite's own camera and table."""
 SUITE_SHARE, REST_SHARE, AT_TILE_SHARE, HELD_SHARE = 0.5, 0.3, 0.45, 0.4
 """How often the look is the suite's; the arm is where an episode begins; it is at one of the tiles, any of them, which

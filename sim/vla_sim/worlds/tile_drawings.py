@@ -57,7 +57,7 @@ def card(name: str) -> UInt8[np.ndarray, "side side"]:
     height, width = cover.shape
     scale = _SHARE * _SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    drawn = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
+    drawn = cv2.resize(cover, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     picture = np.full((_SIDE, _SIDE), 255, np.uint8)
     top, left = (_SIDE - drawn.shape[0]) // 2, (_SIDE - drawn.shape[1]) // 2
     picture[top : top + drawn.shape[0], left : left + drawn.shape[1]] -= drawn
