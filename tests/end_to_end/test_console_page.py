@@ -20,7 +20,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt install chromium")
 
-WITHIN_MS = 20_000
+WITHIN_MS = 60_000
 PHONE = {"width": 390, "height": 844}
 
 
@@ -30,6 +30,8 @@ class Run:
     def __init__(self, out: Path, *more: str) -> None:
         self.out = out
         fixed = ["robot=virtual", "instruction=press the red button", "console=true", "console_port=0", "film=false"]
+        # One process: on a machine that is busy with tests, an arm in a process of its own holds, as it should.
+        fixed += ["process=false"]
         command = [sys.executable, "-m", "vla", "deploy", "policy=zero", *fixed, "seconds=600", f"out={out}", *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.address = self._address()
