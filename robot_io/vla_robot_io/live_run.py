@@ -131,12 +131,17 @@ class LiveRun:
         with _progress(self._console) as progress:
             line = progress.add_task("", total=self._task.seconds, mode="", reply="")
             self._show = lambda: self._show_progress(progress, line)
-            self._trying(lambda: self._begin(spec))
+            self._begin(spec)
             while not (self._operated.is_over or self._operated.seat.is_ended or self._error):
                 self._trying(lambda: self._turn(spec))
 
     def _begin(self, spec: EpisodeSpec) -> None:
-        observation = self._operated.begin(spec)
+        """Torque on; an arm of which this fails is nobody's to resume."""
+        try:
+            observation = self._operated.begin(spec)
+        except Exception as error:
+            self._error = " ".join(f"{type(error).__name__}: {error}".split())
+            return
         self._recorder.film(observation.images)
         if self._keeper is not None:
             self._keeper.begin(observation)

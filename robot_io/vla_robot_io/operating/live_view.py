@@ -107,7 +107,8 @@ class LiveView:
         tree = plain({**standing, "events": events, "told_s": time.monotonic()})
         self._standing.write(json.dumps(tree).encode())
         for name, image in (images or {}).items():
-            self._cameras[name].write(np.ascontiguousarray(image).data.cast("B"))
+            if name in self._cameras:
+                self._cameras[name].write(np.ascontiguousarray(image).data.cast("B"))
 
     def close(self, ended: str) -> None:
         """Say how the run ended; those who look keep the last they saw. Once closed, it stays so."""

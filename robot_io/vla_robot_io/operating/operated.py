@@ -10,6 +10,7 @@ still had in mind is carried out, and it begins anew when it has the arm again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -171,13 +172,15 @@ class OperatedEnvironment:
         """Whether the run goes on after an error: where somebody attends, they decide."""
         if not self._attendance.is_attended() or self._environment.mode is ArmMode.DISCONNECTED:
             return False
-        fault = self._environment.latched
+        with contextlib.suppress(ArmError):
+            self._environment.hold()  # an arm that will not is in a fault
+        before, fault = self.seat.why, self._environment.latched
         if fault is None:
-            self._environment.hold()
             self.seat.give_up(error)
         else:
             self.seat.latch(fault)
-        self._told("fault" if fault else "error", fault or error)
+        if self.seat.why != before:
+            self._told("fault" if fault else "error", fault or error)
         return True
 
     # ------------------------------------------------------------------ what is asked
