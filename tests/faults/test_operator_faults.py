@@ -31,6 +31,8 @@ from vla_sim.embodiments import TABLETOP_PANDA
 BOX = EnvelopeConfig([0.2, -0.4, 0.01], [0.8, 0.4, 0.6], floor_m=0.01, speed_factor=1.0)
 AHEAD, BACK = 0.01, -0.01
 TICK_S = 0.01
+BRAKING_S = 0.12
+"""From full speed to standing still, within what the joints can do."""
 
 
 @dataclasses.dataclass
@@ -162,8 +164,12 @@ def test_f79_a_dead_man_switch_let_go_holds_the_arm_within_one_tick(tmp_path: Pa
     let_go_s = 0.734
     lab.hand.held = lambda: lab.clock.now() < let_go_s
     lab.run()
-    last_s = max(time_s for time_s, _ in lab.commands)
-    assert let_go_s - TICK_S <= last_s <= let_go_s
+    ways = np.array([[after[0], before[1] - after[1]] for before, after in itertools.pairwise(lab.commands)])
+    after = ways[ways[:, 0] >= let_go_s]
+    # From the first tick on it only becomes slower, and soon stands.
+    assert (np.diff(after[:, 1]) <= 1e-5).all()
+    assert after[0, 1] <= ways[ways[:, 0] < let_go_s][-1, 1] + 1e-5
+    assert after[:, 0].max(initial=0.0) <= let_go_s + BRAKING_S
     assert lab.lines("step")[-1]["mode"] == "hold"
     assert lab.summary["reasons"]["operator"] > 0
 
@@ -173,7 +179,7 @@ def test_f79_the_arm_moves_again_when_the_switch_is_held_again(tmp_path: Path) -
     lab.hand.held = lambda: not 0.6 <= lab.clock.now() < 1.0
     lab.run()
     times = np.array([time_s for time_s, _ in lab.commands])
-    assert not ((times >= 0.6) & (times < 1.0)).any()
+    assert not ((times >= 0.6 + BRAKING_S) & (times < 1.0)).any()
     assert (times > 1.0).sum() > 10
 
 
@@ -182,7 +188,7 @@ def test_f83_the_policy_moves_nothing_while_the_human_has_the_arm(tmp_path: Path
     lab = Lab(tmp_path / "run", {4: asks(Verb.TAKE_OVER), 14: asks(Verb.END)}, seconds=20.0)
     lab.hand.held = lambda: is_held
     lab.run()
-    xs = [x for time_s, x in lab.commands if time_s > 0.3 + TICK_S]
+    xs = [x for time_s, x in lab.commands if time_s > 0.3 + BRAKING_S]
     assert bool(xs) == is_held
     assert all(after <= before + 1e-6 for before, after in itertools.pairwise(xs))
 
@@ -245,7 +251,7 @@ def test_f81_the_button_must_be_up_before_its_fault_is_acknowledged(tmp_path: Pa
     assert lab.summary["final_mode"] == "fault"
 
 
-def test_f81_no_command_is_sent_from_the_tick_after_the_button_was_pressed(tmp_path: Path) -> None:
+def test_f81_the_arm_brakes_from_the_tick_after_the_button_was_pressed(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "run", {40: asks(Verb.END)})
     write, pressed = lab.robot.arm.write, list[float]()
 
@@ -257,7 +263,7 @@ def test_f81_no_command_is_sent_from_the_tick_after_the_button_was_pressed(tmp_p
 
     lab.robot.arm.write = pressing  # type: ignore[method-assign]
     lab.run()
-    assert max(time_s for time_s, _ in lab.commands) == pressed[0]
+    assert max(time_s for time_s, _ in lab.commands) <= pressed[0] + BRAKING_S
 
 
 def test_a_stop_that_nobody_attends_ends_the_run_in_a_fault(tmp_path: Path) -> None:
@@ -330,7 +336,7 @@ def test_in_shadow_mode_the_human_drives_and_the_disagreement_is_told(tmp_path: 
     assert xs[-1] < xs[0]
     shadow = lab.summary["shadow"]
     assert shadow["steps"] == len(lab.lines("step")) == 20
-    assert shadow["fields"]["dx"]["mean"] == pytest.approx(AHEAD - BACK, rel=0.05)
+    assert shadow["fields"]["dx"]["mean"] == pytest.approx(AHEAD - BACK, abs=0.006)
     assert shadow["fields"]["dy"]["mean"] == pytest.approx(0.0, abs=1e-4)
     assert lab.lines("step")[3]["policy_action"][0] == pytest.approx(AHEAD)
     assert set(lab.actors) == {Actor.HUMAN.value}
