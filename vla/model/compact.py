@@ -68,6 +68,9 @@ class CompactConfig:
     """How proprioception enters the prefix."""
     answer_tokens: int = 0
     """The longest answer in words, its end included, in tokens; 0 leaves the model without a voice."""
+    focus: float = 1.0
+    """Factor on the attention logits of the named queries once the model has learned: above 1 a query that is torn
+    between two things looks at the likelier one, and not at a place between them. Training knows nothing of it."""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"state": self.state.value}
@@ -107,6 +110,8 @@ class CompactBackbone(nn.Module):
         super().__init__()
         if config.image_queries < len(ROLES):
             raise ValueError(f"image_queries must be at least {len(ROLES)}, got {config.image_queries}")
+        if not config.focus > 0:
+            raise ValueError(f"focus must be above 0, got {config.focus}")
         self.config = config
         self.camera_names = [camera.name for camera in cameras]
         width = config.width
@@ -116,7 +121,9 @@ class CompactBackbone(nn.Module):
             Block(width, config.heads, config.mlp_ratio) for _ in range(config.text_layers)
         )
         self.vision = nn.ModuleList(FeatureMap(camera, config.channels) for camera in cameras)
-        self.connectors = nn.ModuleList(LanguageQueriedConnector(config, camera) for camera in cameras)
+        self.connectors = nn.ModuleList(
+            LanguageQueriedConnector(config, camera, is_first=number == 0) for number, camera in enumerate(cameras)
+        )
         self.state_tokenizer = StateTokenizer() if config.state is StateEncoding.TOKENS else None
         projected = 2 * len(ROLES)
         if self.state_tokenizer is None:
@@ -304,9 +311,11 @@ class Answers:
 class LanguageQueriedConnector(nn.Module):
     """A few tokens a camera, each the answer to a question that the text asks."""
 
-    def __init__(self, config: CompactConfig, camera: CameraSpec) -> None:
+    def __init__(self, config: CompactConfig, camera: CameraSpec, *, is_first: bool = True) -> None:
+        """Make one for a camera; the named queries are those of the first."""
         super().__init__()
         width, channels, queries = config.width, config.channels, config.image_queries
+        self.focus = config.focus if is_first else 1.0
         self.queries = nn.Parameter(torch.randn(queries, width) * width**-0.5)
         self.text_key = nn.Linear(width, width, bias=False)
         self.question = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
@@ -328,9 +337,15 @@ class LanguageQueriedConnector(nn.Module):
     ) -> Answers:
         """What the questions found."""
         logits = questions @ self.key(features).transpose(1, 2)  # (batch, queries, cells)
-        weights = logits.softmax(-1).to(features.dtype)
+        weights = self._focused(logits).softmax(-1).to(features.dtype)
         points = (weights @ self.cells.to(weights.dtype) - 0.5) * 4
         return Answers(self.answer(torch.cat([weights @ features, points], dim=-1)) + self.place, points, logits)
+
+    def _focused(self, logits: Float[Tensor, "batch queries cells"]) -> Float[Tensor, "batch queries cells"]:
+        if self.training or self.focus == 1.0:
+            return logits
+        named, others = logits[:, : len(ROLES)], logits[:, len(ROLES) :]
+        return torch.cat([self.focus * named, others], dim=1)
 
 
 def _cell_centres(camera: CameraSpec) -> Float[Tensor, "cells 2"]:
