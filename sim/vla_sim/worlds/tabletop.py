@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -141,8 +142,10 @@ def _patterns(spec: mujoco.MjSpec) -> None:
 def _surroundings(spec: mujoco.MjSpec) -> None:
     """The light, the table, the floor and the scene camera."""
     world = spec.worldbody
-    direction = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    world.add_light(type=direction, dir=[-0.35, 0.3, -0.9], pos=[0, 0, 2], diffuse=[0.5] * 3, specular=[0.08] * 3)
+    # Lights of MuJoCo 3.3.0 have no type.
+    types = getattr(mujoco, "mjtLightType", None)
+    sun: dict[str, Any] = {"directional": True} if types is None else {"type": types.mjLIGHT_DIRECTIONAL}
+    world.add_light(**sun, dir=[-0.35, 0.3, -0.9], pos=[0, 0, 2], diffuse=[0.5] * 3, specular=[0.08] * 3)
     world.add_geom(
         name="table", type=_BOX, size=[0.75, 0.9, 0.02], pos=[0.4, 0, -0.02], rgba=TABLE_RGBA, friction=BLOCK_FRICTION
     )
