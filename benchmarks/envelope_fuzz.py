@@ -144,8 +144,18 @@ def rig_of(bench: Bench) -> Rig:
 
 
 def _spec_of(arm: ArmKinematics, name: str, rate_hz: float) -> ArmSpec:
-    low_m, high_m = arm.opening_low_m, arm.opening_high_m
-    return ArmSpec(name, arm.joints, arm.position_low, arm.position_high, arm.max_speed, low_m, high_m, rate_hz)
+    return ArmSpec(
+        name=name,
+        joints=arm.joints,
+        position_low=arm.position_low,
+        position_high=arm.position_high,
+        max_speed=arm.max_speed,
+        max_acceleration=arm.max_acceleration,
+        max_jerk=arm.max_jerk,
+        gripper_low_m=arm.opening_low_m,
+        gripper_high_m=arm.opening_high_m,
+        rate_hz=rate_hz,
+    )
 
 
 def run_sequence(bench: Bench, seed: int, index: int, counts: Counts) -> np.ndarray:
