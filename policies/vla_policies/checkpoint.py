@@ -30,6 +30,7 @@ from vla.interfaces import ActionTokenizer, Grammar
 from vla.model.compact import CompactBackbone
 from vla.model.continuous import ExpertConfig
 from vla.model.kinds import AnyBackboneConfig, AnyModel, backbone_from_json, backbone_to_json
+from vla.model.lora import AdapterConfig, adapt, merge
 from vla.model.vla_model import Head, VlaModel, Vocabulary, make_continuous
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import VlmConfig
@@ -65,6 +66,8 @@ class Checkpoint:
     """What it was trained on; empty if that is not known."""
     training: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     """Optimizer state and raw weights; empty in a checkpoint that is only for running."""
+    adapter: AdapterConfig = dataclasses.field(default_factory=AdapterConfig)
+    """What of the weights are adapters; they are merged for running."""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """JSON values of the training run: the sampler's place, ..."""
     expert: ExpertConfig = dataclasses.field(default_factory=ExpertConfig)
@@ -91,7 +94,7 @@ class Checkpoint:
         return action_normalizer(require_statistics(self.action_statistics, self.head), self.embodiment)
 
     def build_model(self) -> AnyModel:
-        """The model with these weights, on the CPU, in evaluation mode.
+        """The model with these weights, adapters merged, on the CPU, in evaluation mode.
 
         Raises:
             CheckpointError: if the weights are not those of the model that the checkpoint describes.
@@ -99,11 +102,13 @@ class Checkpoint:
         model = make_model(
             self.embodiment, self.action_tokenizer, self.text_tokenizer, self.backbone, self.head, self.expert
         )
+        adapt(model, self.adapter, published_weights(self.backbone))
         try:
             model.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"the weights are not of the model the checkpoint describes: {reason}") from error
+        merge(model)
         return model.eval()
 
 
@@ -144,6 +149,17 @@ def make_model(
         backbone.answer_tokens,
         make_continuous(head, backbone.width, horizon, action_dim, expert or ExpertConfig()),
     )
+
+
+def published_weights(backbone: AnyBackboneConfig) -> tuple[str, ...]:
+    """Beginnings of the names of weights that know something before they see a robot: those that adapters spare.
+
+    Of the compact backbone, all but what reads proprioception and what speaks of actions.
+    """
+    if isinstance(backbone, VlmConfig):
+        return ("backbone.vlm.", "backbone.lm_head.")
+    parts = ("text_embedding", "text_position", "text_blocks", "vision", "connectors", "decoder", "blank")
+    return tuple(f"backbone.{part}" for part in parts)
 
 
 def _has_one_length(grammar: Grammar) -> bool:
@@ -201,6 +217,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
         "head": checkpoint.head.value,
         "config": dict(checkpoint.config),
         "seen": checkpoint.seen.to_json(),
+        "adapter": checkpoint.adapter.to_json(),
         "progress": dict(checkpoint.progress),
         **_numbers_to_json(checkpoint),
     }
@@ -236,6 +253,7 @@ def load_checkpoint(directory: Path, *, with_training: bool = False) -> Checkpoi
             config=manifest["config"],
             step=int(manifest["step"]),
             seen=SeenScenes.from_json(manifest.get("seen", {})),
+            adapter=AdapterConfig.from_json(manifest["adapter"]) if "adapter" in manifest else AdapterConfig(),
             weights=_read_tensors(directory, manifest["files"], "weights"),
             training=_read_tensors(directory, manifest["files"], "training") if with_training else {},
             progress=manifest["progress"],
@@ -312,12 +330,14 @@ def _words_to_json(words: WordTokenizer) -> tuple[dict[str, Any], dict[str, byte
         return json.loads(words.to_json()), {}
     content = words.to_json().encode()
     name = f"words-{sha256(content)[:12]}.json"
-    return {"kind": "pretrained", "template": words.template}, {name: content}
+    told = {"kind": "pretrained", "template": words.template, "is_lower_case": words.is_lower_case}
+    return told, {name: content}
 
 
 def _words_from_json(directory: Path, tree: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> WordTokenizer:
     if tree.get("kind") == "pretrained":
-        return PretrainedWords(_read_file(directory, files, "words").decode(), str(tree["template"]))
+        source = _read_file(directory, files, "words").decode()
+        return PretrainedWords(source, str(tree["template"]), bool(tree["is_lower_case"]))
     return TextTokenizer.from_json(json.dumps(tree))
 
 

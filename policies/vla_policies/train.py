@@ -31,6 +31,7 @@ from vla.files import only_writer, write_atomically
 from vla.interfaces import ActionTokenizer
 from vla.model.compact import CompactConfig
 from vla.model.continuous import ExpertConfig
+from vla.model.lora import AdapterConfig, Share, adapt
 from vla.model.vla_model import Head
 from vla.model.vlm.vlm_config import PretrainedConfig
 from vla.normalization import Statistics
@@ -48,6 +49,7 @@ from vla_policies.checkpoint import (
     for_running,
     load_checkpoint,
     make_model,
+    published_weights,
     save_checkpoint,
     state_normalizer,
 )
@@ -158,6 +160,8 @@ class TrainConfig:
     """A backbone that others trained, in place of the compact one: `backbone=NAME pretrained.path=FOLDER`."""
     expert: ExpertConfig = dataclasses.field(default_factory=ExpertConfig)
     """The size of what makes a flow's actions, for head=flow and head=insulated."""
+    adapter: AdapterConfig = dataclasses.field(default_factory=AdapterConfig)
+    """Low-rank adapters: few weights that train, beside those that know something already."""
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     """How the weights move."""
 
@@ -185,12 +189,25 @@ def train(config: TrainConfig) -> None:
             claim.enter_context(only_writer(out))
         resumed = _resumable(config)
         start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
-        run = _Run(config, start)
+        run = _Run(config, start if resumed is not None else _merged(start))
         if resumed is not None:
             run.resume(resumed)
         if not out.exists():
             claim.enter_context(only_writer(out))
         run.train()
+
+
+def _tell(share: Share) -> None:
+    """Say how many weights train, unless all do."""
+    if share.trained < share.total:
+        Console(stderr=True, soft_wrap=True).print(str(share))
+
+
+def _merged(start: Checkpoint | None) -> Checkpoint | None:
+    """The checkpoint to begin with, its adapters no longer apart from its weights."""
+    if start is None or start.adapter.rank == 0:
+        return start
+    return dataclasses.replace(start, weights=start.build_model().state_dict(), adapter=AdapterConfig())
 
 
 class _Run:
@@ -215,10 +232,14 @@ class _Run:
             self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head, config.expert
         )
         choice.load_weights(model)
-        model.to(self._device)
-        if start is not None:
+        if start is not None and start.adapter.rank == 0:
+            model.load_state_dict(dict(start.weights))
+        adapt(model, config.adapter, published_weights(self._backbone))
+        if start is not None and start.adapter.rank:
             model.load_state_dict(dict(start.weights))
         freeze(model, config.freeze)
+        _tell(Share.of(model))
+        model.to(self._device)
         # The neighbours of an id are its neighbours in meaning only where ids are in order.
         spread = config.optimizer.label_spread if self._action_tokenizer.is_ordered else 0.0
         self._trainer = Trainer(model, dataclasses.replace(config.optimizer, label_spread=spread), config.steps)
@@ -356,14 +377,23 @@ class _Run:
     def _validation(self) -> dict[str, float]:
         found: dict[str, float] = {}
         if len(self._validation_rows) and self._trains_robot:
-            metrics = self._trainer.validate(self._batches.batch(self._validation_rows, None))
-            found["validation_loss"] = metrics.loss
-            if self._config.head.has_tokens:
-                found["validation_accuracy"] = metrics.accuracy
+            found |= self._robot_validation(self._validation_rows)
         web = None if self._cotraining is None else self._cotraining.validation_batch()
         if web is not None:
             told = self._trainer.validate(None, web).web
             found |= {f"validation_{name}": value for name, value in told.items()}
+        return found
+
+    def _robot_validation(self, rows: np.ndarray) -> dict[str, float]:
+        """In one batch if the model is small; no more samples at once than in training if it is not."""
+        most = len(rows) if isinstance(self._backbone, CompactConfig) else self._config.batch_size
+        parts = [rows[start : start + most] for start in range(0, len(rows), most)]
+        told = [self._trainer.validate(self._batches.batch(part, None)) for part in parts]
+        sizes = [len(part) for part in parts]
+        found = {"validation_loss": float(np.average([metrics.loss for metrics in told], weights=sizes))}
+        if self._config.head.has_tokens:
+            shares = [metrics.accuracy for metrics in told]
+            found["validation_accuracy"] = float(np.average(shares, weights=sizes))
         return found
 
     def _checkpoint(self) -> Checkpoint:
@@ -377,6 +407,7 @@ class _Run:
             config=cli.resolved(self._config),
             step=self._trainer.step,
             seen=self._seen,
+            adapter=self._config.adapter,
             weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
             training=self._trainer.state_dict(),
             progress={"sampler": self._sampler.state_dict(), "guard": self._guard.state_dict()}

@@ -91,7 +91,10 @@ class Trainer:
         self.step = 0
         self.loss_limit = math.inf
         """A step whose loss is above it is not taken."""
-        self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        # What is frozen is its own average: a copy of a large backbone would take as much memory again.
+        frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+        state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+        self.average = {name: tensor if name in frozen else tensor.clone() for name, tensor in state.items()}
         self._optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=0.0, betas=(0.9, 0.99))
 
     def learning_rate(self, step: int) -> float:

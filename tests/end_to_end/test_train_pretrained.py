@@ -12,12 +12,16 @@ import torch
 
 from vla import commands
 from vla.errors import CheckpointError, ConfigError
+from vla.model.connectors import ConnectorKind
+from vla.model.lora import AdapterConfig
 from vla.model.vla_model import Head
+from vla.model.vlm.pretrained_files import describe, load_weights
+from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import ActionIds, PretrainedConfig, VlmConfig
 from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
 from vla.tokens.words import PretrainedWords
 from vla_datasets.store import EpisodeStore
-from vla_policies.checkpoint import load_checkpoint
+from vla_policies.checkpoint import load_checkpoint, make_model
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
 from vla_policies.trained_policy import trained_policy
@@ -56,7 +60,8 @@ def config(tmp_path: Path, models: Path) -> TrainConfig:
 
 
 def pretrained(models: Path, name: str, ids: ActionIds = ActionIds.APPENDED) -> PretrainedConfig:
-    return PretrainedConfig(family=family_of(name), path=str(models / name), text_tokens=24, action_ids=ids)
+    length = 100 if name == "openvla" else 24
+    return PretrainedConfig(family=family_of(name), path=str(models / name), text_tokens=length, action_ids=ids)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,3 +175,48 @@ def test_a_pretrained_backbone_acts_in_closed_loop_by_the_same_commands(tmp_path
     assert commands.main(["eval", f"policy={run}", *loop, f"out={report}"]) == 0
     results = json.loads((report / "report.json").read_text())
     assert results["latency_ms"]["p50"] > 0
+
+
+@pytest.mark.parametrize("connector", [ConnectorKind.POOLED, ConnectorKind.RESAMPLER])
+def test_pictures_may_take_fewer_tokens(config: TrainConfig, connector: ConnectorKind) -> None:
+    short = dataclasses.replace(config.pretrained, connector=connector, connector_tokens=3)
+    train(dataclasses.replace(config, pretrained=short, steps=1))
+    checkpoint = load_checkpoint(Path(config.out))
+    model = checkpoint.build_model()
+    own = make_model(
+        checkpoint.embodiment,
+        checkpoint.action_tokenizer,
+        checkpoint.text_tokenizer,
+        dataclasses.replace(checkpoint.backbone, connector=ConnectorKind.OWN),
+        checkpoint.head,
+    )
+    saved = {ConnectorKind.POOLED: 2 * (16 - 4), ConnectorKind.RESAMPLER: 2 * (16 - 3)}[connector]
+    assert own.backbone.num_prefix_tokens - model.backbone.num_prefix_tokens == saved
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+def test_adapters_spare_every_published_weight_and_are_merged_for_running(
+    config: TrainConfig, tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapted = dataclasses.replace(config, adapter=AdapterConfig(rank=2))
+    train(adapted)
+    assert "weights train (" in capsys.readouterr().err
+    checkpoint = load_checkpoint(Path(config.out))
+    untouched = {name for name in checkpoint.weights if "lora" not in name and name.startswith("backbone.vlm.")}
+    published = load_published(models / "paligemma")
+    for name in untouched:
+        assert torch.equal(checkpoint.weights[name], published[name]), name
+    assert len(untouched) > 50
+    assert not any("lora" in name for name in checkpoint.build_model().state_dict())
+    more = dataclasses.replace(config, out=str(tmp_path / "more"), init=config.out, steps=1)
+    train(more)
+    assert not any("lora" in name for name in load_checkpoint(Path(more.out)).weights)
+    check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
+
+
+def load_published(folder: Path) -> dict[str, torch.Tensor]:
+    """The published weights, under the names that they have in a checkpoint."""
+    choice = PretrainedConfig(family="paligemma", path=str(folder))
+    backbone = VlmBackbone(describe(choice)[0], SMALL_EMBODIMENT.cameras, SMALL_EMBODIMENT.state_dim)
+    load_weights(backbone, folder)
+    return {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}

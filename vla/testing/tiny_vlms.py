@@ -16,7 +16,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from vla.files import write_atomically
-from vla.model.vlm.families import family_named, sizes_only, transformers_class, transformers_config
+from vla.model.vlm.families import family_named, make_transformers_model, sizes_only, transformers_config
+from vla.model.vlm.openvla_files import write_published
+from vla.model.vlm.pictures import IMAGENET_MEAN, IMAGENET_STD
 from vla.model.vlm.pretrained_files import TOKENIZER
 from vla.tokens.words import PretrainedWords
 
@@ -29,7 +31,9 @@ SENTENCES = (
 )
 PIXELS, PATCH = 16, 4
 """Of a tower's picture, where its size is fixed, and of a patch."""
-NAMES = ("paligemma", "paligemma2", "smolvlm", "idefics3", "qwen2_5_vl", "qwen3_vl", "internvl")
+LIBRARY_NAMES = ("paligemma", "paligemma2", "smolvlm", "idefics3", "qwen2_5_vl", "qwen3_vl", "internvl")
+"""Of models whose whole class is in `transformers`."""
+NAMES = (*LIBRARY_NAMES, "openvla")
 
 _TOWER = {
     "hidden_size": 16,
@@ -85,13 +89,15 @@ def tiny_words(name: str) -> PretrainedWords:
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
     tokenizer.add_special_tokens([*family.prompt.specials, IMAGE_TOKEN])
-    return PretrainedWords(tokenizer.to_str(), family.prompt.instruction)
+    return PretrainedWords(tokenizer.to_str(), family.prompt.instruction, family.prompt.is_lower_case)
 
 
 def tiny_architecture(name: str) -> dict[str, Any]:
     """The content of a `config.json`."""
     image_id = tiny_words(name).id_of(IMAGE_TOKEN)
     tree = {"model_type": family_of(name), "image_token_id": image_id, **_parts(name)}
+    if name == "openvla":
+        return tree
     family = family_named(family_of(name))
     return sizes_only(json.loads(transformers_config(family, tree).to_json_string()))
 
@@ -122,6 +128,18 @@ def _parts(name: str) -> dict[str, Any]:
         case "internvl":
             tower = {**_TOWER, "image_size": [PIXELS, PIXELS], "patch_size": [PATCH, PATCH]}
             return {"vision_config": tower, "text_config": {"model_type": "qwen2", **language}}
+        case "openvla":
+            dino = {"width": 16, "depth": 3, "heads": 2, "patch": PATCH, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+            dino |= {"registers": 2, "has_class_token": True, "layer_scale": 0.5}
+            siglip = {"width": 24, "depth": 3, "heads": 2, "patch": PATCH, "mlp_ratio": 2.0, "has_pooling_head": True}
+            language["model_type"] = "llama"
+            return {
+                "vision_towers": [dino, siglip],
+                "image_sizes": [PIXELS, PIXELS],
+                "text_config": language,
+                "n_action_bins": 256,
+                "norm_stats": {},
+            }
         case _:
             raise ValueError(f"there is no tiny model '{name}' (names: {', '.join(NAMES)})")
 
@@ -136,7 +154,11 @@ def write_tiny_vlm(name: str, folder: Path, seed: int = 0) -> Path:
     config = transformers_config(family, tiny_architecture(name))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        transformers_class(family)(config).save_pretrained(folder)
+        whole: Any = make_transformers_model(family, config)
+    if name == "openvla":
+        write_published(whole, tiny_architecture(name), folder, shards=2)
+    else:
+        whole.save_pretrained(folder)
     write_atomically(folder / TOKENIZER, tiny_words(name).to_json())
     return folder
 

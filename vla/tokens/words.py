@@ -19,6 +19,8 @@ from tokenizers import Tokenizer
 from vla.errors import CheckpointError
 
 PLACE = "{instruction}"
+BYTE = "<0x{:02X}>"
+"""A byte's token, in vocabularies that fall back to bytes."""
 
 
 @runtime_checkable
@@ -53,12 +55,13 @@ class PretrainedWords:
     """The content of its `tokenizer.json`."""
     template: str = PLACE
     """What an instruction is written into."""
+    is_lower_case: bool = False
+    """Whether an instruction is written in lower case."""
 
     def __post_init__(self) -> None:
         if self.template.count(PLACE) != 1:
             raise CheckpointError(f"a template has one {PLACE}, got '{self.template}'")
-        if not isinstance(self._tokenizer, Tokenizer):
-            raise AssertionError
+        _ = self._tokenizer  # a file that is no tokenizer is refused now, not at the first instruction
 
     @functools.cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -75,7 +78,7 @@ class PretrainedWords:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str) -> list[int]:
-        return self.pieces(self.template.replace(PLACE, text))
+        return self.pieces(self.template.replace(PLACE, text.lower() if self.is_lower_case else text))
 
     def pieces(self, text: str) -> list[int]:
         """The ids of a text that is not written into the template, nothing put around them."""
@@ -86,7 +89,7 @@ class PretrainedWords:
         return self._tokenizer.token_to_id(token)
 
     def last_ordinary_ids(self, count: int) -> range | None:
-        """The last ids in a row, the rarest of the merges, that are neither added tokens nor single characters.
+        """The last ids in a row, the rarest of the merges, without which every text can still be written.
 
         Returns:
             `count` of them, or None if there are fewer.
@@ -109,9 +112,12 @@ class PretrainedWords:
         return count
 
     def _ordinary(self) -> set[int]:
+        """Ids but for added tokens, and for what texts fall apart into: bytes, or single characters."""
         added = set(self._tokenizer.get_added_tokens_decoder())
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
-        return {index for token, index in vocabulary.items() if index not in added and len(token) > 1}
+        has_bytes = BYTE.format(0) in vocabulary
+        needed = {BYTE.format(byte) for byte in range(256)} if has_bytes else {t for t in vocabulary if len(t) == 1}
+        return {index for token, index in vocabulary.items() if index not in added and token not in needed}
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True).strip()

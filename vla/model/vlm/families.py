@@ -17,12 +17,16 @@ from torch import Tensor, nn
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, unknown
 from vla.model.vlm.internvl_family import InternVLFamily
+from vla.model.vlm.openvla_family import OpenVlaFamily
+from vla.model.vlm.openvla_parts import OpenVlaWhole, openvla_sizes
 from vla.model.vlm.paligemma_family import PaliGemmaFamily
 from vla.model.vlm.pictures import CLIP_MEAN, CLIP_STD, PictureStyle
 from vla.model.vlm.prompt import Prompt
 from vla.model.vlm.qwen_family import QwenFamily
 from vla.model.vlm.smolvlm_family import SmolVLMFamily
 
+OPENVLA = "openvla"
+"""Not a class of `transformers`: put together here."""
 DROPPED = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation", "torch_dtype", "dtype")
 """What a configuration file may say that is not a size: code to fetch, kernels to fetch, types of numbers."""
 
@@ -64,6 +68,11 @@ class Family(Protocol):
     @property
     def axes(self) -> int:
         """Of rotary positions."""
+        ...
+
+    @property
+    def do_actions_descend(self) -> bool:
+        """Whether text ids that stand for actions run downwards."""
         ...
 
     def attention(self, config: Any) -> str:
@@ -109,6 +118,7 @@ FAMILIES: dict[str, Family] = {
         QwenFamily("qwen2_5_vl", "Qwen2_5_VL", "qwen2_5_vl_text", PictureStyle(CLIP_MEAN, CLIP_STD)),
         QwenFamily("qwen3_vl", "Qwen3VL", "qwen3_vl_text", PictureStyle()),
         InternVLFamily(),
+        OpenVlaFamily(),
     )
 }
 
@@ -140,6 +150,8 @@ def transformers_config(family: Family, architecture: Mapping[str, Any]) -> Any:
             f"a {family.name} model has a language model of type {' or '.join(family.text_types)}, "
             f"the configuration says '{text['model_type']}'"
         )
+    if family.name == OPENVLA:
+        return openvla_sizes(sizes_only(architecture))
     config = getattr(library, family.config_name).from_dict(sizes_only(architecture))
     config._attn_implementation = family.attention(config)
     return config
@@ -147,6 +159,8 @@ def transformers_config(family: Family, architecture: Mapping[str, Any]) -> Any:
 
 def make_transformers_model(family: Family, config: Any) -> nn.Module:
     """The model with random weights."""
+    if family.name == OPENVLA:
+        return OpenVlaWhole(config)
     return getattr(_transformers(), family.class_name)(config)
 
 

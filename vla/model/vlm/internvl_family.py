@@ -40,6 +40,7 @@ class InternVLFamily:
     is_prefix_causal: bool = True
     first_position: int = 0
     axes: int = 1
+    do_actions_descend: bool = False
 
     def attention(self, config: Any) -> str:
         return "sdpa"

@@ -32,6 +32,7 @@ class PaliGemmaFamily:
     is_prefix_causal: bool = False
     first_position: int = 1
     axes: int = 1
+    do_actions_descend: bool = False
 
     def attention(self, config: Any) -> str:
         # Gemma 2 caps its scores, which the fused kernel cannot.

@@ -1,7 +1,7 @@
 """Camera pictures as a vision tower wants them: of its size, and normalised. On the device, in one batch.
 
 Resizing rounds to whole levels in between, as libraries for pictures do, so that what a tower sees here is what it saw
-in training within one level of 255.
+in training within a level or two of 255.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def prepare(
     """
     pixels = images.permute(0, 3, 1, 2).float()
     if pixels.shape[-2:] != size:
-        pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True).round().clamp(0, 255)
+        pixels = _resized(_resized(pixels, (pixels.shape[-2], size[1])), size)  # rows last, as image libraries do
     channels = zip((pixels / 255).unbind(1), style.mean, style.std, strict=True)
     return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=1)
+
+
+def _resized(pixels: Float[Tensor, "batch 3 _ _"], size: tuple[int, int]) -> Float[Tensor, "batch 3 _ _"]:
+    """In whole levels."""
+    return functional.interpolate(pixels, size, mode="bicubic", antialias=True).round().clamp(0, 255)

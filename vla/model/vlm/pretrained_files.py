@@ -21,14 +21,21 @@ from torch import Tensor, nn
 
 from vla.errors import CheckpointError, ConfigError
 from vla.files import write_atomically
-from vla.model.vlm.families import Family, family_named, sizes_only, transformers_class, transformers_config
+from vla.model.vlm.families import (
+    OPENVLA,
+    Family,
+    family_named,
+    make_transformers_model,
+    sizes_only,
+    transformers_class,
+    transformers_config,
+)
+from vla.model.vlm.openvla_files import fill, read_tensors, refuse, write_published
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import PretrainedConfig, VlmConfig
 from vla.tokens.words import PretrainedWords
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
-LISTED = 8
-"""Of each kind of bad key."""
 
 
 def find_folder(path: str) -> Path:
@@ -52,15 +59,6 @@ def find_folder(path: str) -> Path:
         raise ConfigError(
             f"'{path}' is neither a folder nor a repository in the local cache; nothing is downloaded here"
         ) from error
-
-
-def read_words(folder: Path, template: str) -> PretrainedWords:
-    """The tokenizer of a model.
-
-    Raises:
-        CheckpointError: if its file is absent or not a tokenizer.
-    """
-    return PretrainedWords(_text(folder / TOKENIZER), template)
 
 
 def read_architecture(folder: Path) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def describe(choice: PretrainedConfig) -> tuple[VlmConfig, PretrainedWords]:
     folder = find_folder(choice.path)
     architecture = read_architecture(folder)
     transformers_config(family, architecture)
-    words = read_words(folder, family.prompt.instruction)
+    words = PretrainedWords(_text(folder / TOKENIZER), family.prompt.instruction, family.prompt.is_lower_case)
     return VlmConfig(
         family=family.name,
         architecture=architecture,
@@ -99,6 +97,10 @@ def describe(choice: PretrainedConfig) -> tuple[VlmConfig, PretrainedWords]:
         picture_side=choice.picture_side,
         state=choice.state,
         action_ids=choice.action_ids,
+        do_actions_descend=family.do_actions_descend,
+        is_lower_case=family.prompt.is_lower_case,
+        connector=choice.connector,
+        connector_tokens=choice.connector_tokens,
     ), words
 
 
@@ -109,10 +111,18 @@ def load_weights(backbone: VlmBackbone, folder: Path) -> None:
     Raises:
         CheckpointError: listing the weights that are missing, that have no place, or whose shapes differ.
     """
-    whole = _from_pretrained(backbone.family, backbone.sizes, folder)
+    whole = _whole(backbone.family, backbone.sizes, folder)
     backbone.vlm.load_state_dict(whole.model.state_dict())
     if backbone.lm_head is not None:
         backbone.lm_head.load_state_dict(whole.lm_head.state_dict())
+
+
+def _whole(family: Family, sizes: Any, folder: Path) -> Any:
+    if family.name != OPENVLA:
+        return _from_pretrained(family, sizes, folder)
+    whole = make_transformers_model(family, sizes)
+    fill(whole, read_tensors(folder), str(folder))
+    return whole
 
 
 def _from_pretrained(family: Family, sizes: Any, folder: Path) -> Any:
@@ -137,33 +147,20 @@ def _from_pretrained(family: Family, sizes: Any, folder: Path) -> Any:
 
 
 def _refuse(folder: Path, found: Mapping[str, Any]) -> None:
-    complaints = [
-        _listed("missing", sorted(found["missing_keys"])),
-        _listed("without a place", sorted(found["unexpected_keys"])),
-        _listed(
-            "of another shape",
-            [
-                f"{name} is {list(given)} and should be {list(wanted)}"
-                for name, given, wanted in found["mismatched_keys"]
-            ],
-        ),
-        _listed("in error", [str(message) for message in found.get("error_msgs", [])]),
+    shaped = [
+        f"{name} is {list(given)} and should be {list(wanted)}" for name, given, wanted in found["mismatched_keys"]
     ]
-    told = [complaint for complaint in complaints if complaint]
-    if told:
-        raise CheckpointError(f"the weights in {folder} are not those of its config.json: {'; '.join(told)}")
-
-
-def _listed(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{len(names)} {kind} ({', '.join(names[:LISTED])}{more})"
+    missing, extra = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    refuse(str(folder), missing=missing, extra=extra, shaped=shaped)
 
 
 def save_native(backbone: VlmBackbone, words: PretrainedWords, folder: Path) -> None:
     """Write sizes, weights and tokenizer as the library reads them; what robots added is left out."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / TOKENIZER, words.to_json())
+    if backbone.family.name == OPENVLA:
+        write_published(_openvla_whole(backbone), backbone.config.architecture, folder)
+        return
     with torch.device("meta"):
         whole: Any = transformers_class(backbone.family)(backbone.sizes)
     whole.model = backbone.vlm
@@ -173,7 +170,13 @@ def save_native(backbone: VlmBackbone, words: PretrainedWords, folder: Path) -> 
     else:
         whole.lm_head = head
     whole.save_pretrained(folder, state_dict=_untied(whole.state_dict(), is_tied=head is None))
-    write_atomically(folder / TOKENIZER, words.to_json())
+
+
+def _openvla_whole(backbone: VlmBackbone) -> nn.Module:
+    with torch.device("meta"):
+        whole: Any = make_transformers_model(backbone.family, backbone.sizes)
+    whole.model, whole.lm_head = backbone.vlm, backbone.lm_head
+    return whole
 
 
 def _untied(state: Mapping[str, Tensor], *, is_tied: bool) -> dict[str, Tensor]:

@@ -27,6 +27,8 @@ class Prompt:
     picture_close: str = ""
     opening: str = ""
     instruction: str = PLACE
+    is_lower_case: bool = False
+    """Whether instructions are written in lower case."""
     specials: tuple[str, ...] = ()
     """Tokens among these texts that the tokenizer must know as one."""
 
@@ -39,7 +41,11 @@ class Prompt:
         missing = [token for token in self.specials if words.id_of(token) is None]
         if missing:
             raise ConfigError(f"the tokenizer lacks what this model's prompt is made of: {', '.join(missing)}")
-        return PromptIds(**{part: tuple(words.pieces(getattr(self, part))) for part in PARTS})
+        return PromptIds(**{part: self._ids(getattr(self, part), words) for part in PARTS})
+
+    def _ids(self, text: str, words: PretrainedWords) -> tuple[int, ...]:
+        alone = words.id_of(text) if text in self.specials else None
+        return tuple(words.pieces(text)) if alone is None else (alone,)
 
 
 @dataclasses.dataclass(frozen=True)

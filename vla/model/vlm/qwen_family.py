@@ -42,6 +42,7 @@ class QwenFamily:
     is_prefix_causal: bool = True
     first_position: int = 0
     axes: int = 3
+    do_actions_descend: bool = False
 
     @property
     def text_types(self) -> tuple[str, ...]:

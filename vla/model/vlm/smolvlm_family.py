@@ -41,6 +41,7 @@ class SmolVLMFamily:
     is_prefix_causal: bool = True
     first_position: int = 0
     axes: int = 1
+    do_actions_descend: bool = False
 
     @property
     def class_name(self) -> str:

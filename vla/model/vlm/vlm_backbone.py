@@ -25,6 +25,7 @@ from torch.nn import functional
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError
 from vla.model.cache import KeyValueCache
+from vla.model.connectors import make_connector
 from vla.model.masks import as_bias, following
 from vla.model.transformer import Mask
 from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
@@ -69,6 +70,9 @@ class VlmBackbone(nn.Module):
             self.state_embedding = nn.Sequential(
                 nn.Linear(state_dim, self.width), nn.SiLU(), nn.Linear(self.width, self.width)
             )
+        self.connector = make_connector(config.connector, self.width, self.width, config.connector_tokens)
+        if self.connector is not None and self._num_levels > 1:
+            raise ConfigError(f"{config.family} adds pictures behind several layers: leave pretrained.connector=own")
         self.camera_names = [camera.name for camera in cameras]
         self._picture_sizes = [self.family.picture_size(self.sizes, camera, config.picture_side) for camera in cameras]
         for part in PARTS:
@@ -88,7 +92,9 @@ class VlmBackbone(nn.Module):
         prompt = self.config.prompt
         spans = [Span(len(prompt.before))]
         for size in self._picture_sizes:
-            picture = Span(*self.family.grid(self.sizes, size), is_picture=True)
+            grid = self.family.grid(self.sizes, size)
+            grid = grid if self.connector is None else self.connector.grid_of(grid)
+            picture = Span(*grid, is_picture=True)
             spans += [Span(len(prompt.picture_open)), picture, Span(len(prompt.picture_close))]
         has_state = self.config.state is StateInput.PROJECTED
         return [
@@ -178,7 +184,11 @@ class VlmBackbone(nn.Module):
         return functional.pad(tokens, (0, (self._num_levels - 1) * self.width))
 
     def _look(self, images: UInt8[Tensor, "batch height width 3"], size: tuple[int, int]) -> Tensor:
-        return torch.cat(self.family.look(self.vlm, prepare(images, size, self.family.style)), dim=-1)
+        seen = torch.cat(self.family.look(self.vlm, prepare(images, size, self.family.style)), dim=-1)
+        if self.connector is None:
+            return seen
+        is_padding = torch.zeros(seen.shape[:2], dtype=torch.bool, device=seen.device)
+        return self.connector(seen, is_padding, self.family.grid(self.sizes, size))[0]
 
     def forward(
         self, prefix: VlmPrefix, slots: Float[Tensor, "batch slots width"], is_causal: bool

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vla.errors import ConfigError
+from vla.model.connectors import ConnectorKind
 from vla.model.vlm.prompt import PromptIds
 from vla.tokens.words import PretrainedWords
 
@@ -40,7 +41,7 @@ class PretrainedConfig:
     """Which pretrained backbone, and how robots use it."""
 
     family: str | None = None
-    """paligemma, smolvlm, idefics3, qwen2_5_vl, qwen3_vl or internvl; null for the compact backbone."""
+    """paligemma, smolvlm, idefics3, qwen2_5_vl, qwen3_vl, internvl or openvla; null for the compact backbone."""
     path: str = ""
     """Folder with config.json, tokenizer.json and *.safetensors, or the name of a repository in the local cache."""
     text_tokens: int = 48
@@ -51,6 +52,10 @@ class PretrainedConfig:
     """How proprioception enters the prefix."""
     action_ids: ActionIds = ActionIds.APPENDED
     """Which ids stand for action tokens."""
+    connector: ConnectorKind = ConnectorKind.OWN
+    """What stands behind the model's own connector; new weights."""
+    connector_tokens: int = 16
+    """Tokens a picture that a resampler makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +73,13 @@ class VlmConfig:
     state: StateInput = StateInput.PROJECTED
     action_ids: ActionIds = ActionIds.APPENDED
     first_action_id: int | None = None
-    """Of action ids that are text ids too."""
+    """Of action ids that are text ids too: the least of them."""
+    do_actions_descend: bool = False
+    """Whether the first action token has the last of these ids."""
+    is_lower_case: bool = False
+    """Whether instructions are written in lower case."""
+    connector: ConnectorKind = ConnectorKind.OWN
+    connector_tokens: int = 16
 
     @property
     def answer_tokens(self) -> int:
@@ -86,6 +97,10 @@ class VlmConfig:
             "state": self.state.value,
             "action_ids": self.action_ids.value,
             "first_action_id": self.first_action_id,
+            "do_actions_descend": self.do_actions_descend,
+            "is_lower_case": self.is_lower_case,
+            "connector": self.connector.value,
+            "connector_tokens": self.connector_tokens,
         }
 
     @staticmethod
@@ -102,6 +117,10 @@ class VlmConfig:
             state=StateInput(tree["state"]),
             action_ids=ActionIds(tree["action_ids"]),
             first_action_id=None if first is None else int(first),
+            do_actions_descend=bool(tree.get("do_actions_descend", False)),
+            is_lower_case=bool(tree.get("is_lower_case", False)),
+            connector=ConnectorKind(tree.get("connector", "own")),
+            connector_tokens=int(tree.get("connector_tokens", 16)),
         )
 
     def with_actions(self, words: PretrainedWords, num_actions: int) -> VlmConfig:

@@ -61,7 +61,18 @@ class VlmModel(nn.Module):
 
     def embed_actions(self, token: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
         """What stands for action tokens at the language model's entry."""
-        return self.action_embedding(token) if self._first is None else self.backbone.embed_words(token + self._first)
+        return self.action_embedding(token) if self._first is None else self.backbone.embed_words(self.text_id(token))
+
+    def text_id(self, token: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+        """The text ids that stand for action tokens.
+
+        Raises:
+            ValueError: if action tokens have ids of their own.
+        """
+        if self._first is None:
+            raise ValueError("these action tokens are no text ids")
+        last = self.vocabulary.num_action - 1
+        return self._first + (last - token if self.backbone.config.do_actions_descend else token)
 
     def slot_inputs(
         self, batch: int, forced: Int64[Tensor, "batch forced"] | None = None
@@ -117,4 +128,5 @@ class VlmModel(nn.Module):
         if self._first is None:
             return self.backbone.capped(self.action_logits(hidden))
         rows = slice(self._first, self._first + self.vocabulary.num_action)
-        return self.backbone.capped(self.backbone.raw_word_logits(hidden, rows))
+        logits = self.backbone.capped(self.backbone.raw_word_logits(hidden, rows))
+        return logits.flip(-1) if self.backbone.config.do_actions_descend else logits

@@ -1,0 +1,159 @@
+"""From what a tower sees to what a language model reads: how many tokens, and what each is made of.
+
+    mlp         every token through two layers, in its place                    (LLaVA 1.5, arXiv:2310.03744)
+    pooled      the same behind a mean over neighbours: a quarter of the tokens (pool-adapter, arXiv:2311.06791)
+    resampler   a fixed number of learned queries that read all tokens          (Flamingo, arXiv:2204.14198)
+
+Padding is never read; a token made of nothing but padding is padding.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vla.errors import ConfigError
+
+Seen = tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]
+"""Tokens, and which of them are padding."""
+
+
+class ConnectorKind(enum.Enum):
+    """What stands between a tower's own connector and the language model."""
+
+    OWN = "own"
+    """Nothing more than the model's own connector."""
+    MLP = "mlp"
+    """Two layers, token by token."""
+    POOLED = "pooled"
+    """A mean over two by two neighbours, then two layers."""
+    RESAMPLER = "resampler"
+    """A fixed number of queries, whatever the picture's size."""
+
+
+class MlpProjector(nn.Module):
+    """Two layers with GELU between them, token by token."""
+
+    def __init__(self, seen: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(seen, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens seen"], is_padding: Bool[Tensor, "batch tokens"], grid: tuple[int, int]
+    ) -> Seen:
+        """As many tokens as were seen."""
+        return self.layers(x), is_padding
+
+    def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of what comes out."""
+        return grid
+
+
+class PooledProjector(nn.Module):
+    """The mean of neighbours that are not padding, then two layers: positions stay, their number shrinks."""
+
+    def __init__(self, seen: int, width: int, side: int = 2) -> None:
+        super().__init__()
+        self.side = side
+        self.layers = nn.Sequential(nn.Linear(seen, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens seen"], is_padding: Bool[Tensor, "batch tokens"], grid: tuple[int, int]
+    ) -> Seen:
+        """One token for each `side` by `side` neighbours; at the border, for what is left of them."""
+        is_real = self._pooled((~is_padding)[..., None].to(x.dtype), grid)  # (batch, tokens, 1): their share
+        shown = self._pooled(x.masked_fill(is_padding[..., None], 0.0), grid)
+        return self.layers(shown / is_real.clamp(min=1e-6)), is_real[..., 0] == 0
+
+    def _pooled(self, x: Float[Tensor, "batch tokens any"], grid: tuple[int, int]) -> Tensor:
+        pictures = x.transpose(1, 2).unflatten(2, grid)
+        pooled = functional.avg_pool2d(pictures, self.side, ceil_mode=True, count_include_pad=False)
+        return pooled.flatten(2).transpose(1, 2)
+
+    def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of what comes out."""
+        return -(-grid[0] // self.side), -(-grid[1] // self.side)
+
+
+class PerceiverResampler(nn.Module):
+    """Learned queries that attend to all tokens and to each other, then think, in a few rounds."""
+
+    def __init__(self, seen: int, width: int, num_queries: int, *, rounds: int = 2, heads: int = 4) -> None:
+        super().__init__()
+        if num_queries < 1 or width % heads:
+            raise ConfigError(
+                f"a resampler needs a query and {heads} heads that divide {width}, got {num_queries} queries"
+            )
+        self.heads = heads
+        self.queries = nn.Parameter(torch.randn(num_queries, width) * 0.02)
+        self.entry = nn.Linear(seen, width)
+        self.rounds = nn.ModuleList(_Round(width, heads) for _ in range(rounds))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens seen"], is_padding: Bool[Tensor, "batch tokens"], grid: tuple[int, int]
+    ) -> Seen:
+        """One token a query; all of them are padding where everything seen is."""
+        seen, found = self.entry(x), self.queries.to(x.dtype).expand(len(x), -1, -1)
+        for each in self.rounds:
+            found = each(found, seen, is_padding)
+        return self.norm(found), is_padding.all(1, keepdim=True).expand(-1, found.shape[1])
+
+    def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of what comes out: the queries have no shape."""
+        return 1, len(self.queries)
+
+
+class _Round(nn.Module):
+    """Cross-attention over what is seen and the queries themselves, then a perceptron, each around a residual."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_query, self.norm_seen, self.norm_mlp = (nn.LayerNorm(width) for _ in range(3))
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(
+        self,
+        found: Float[Tensor, "batch queries width"],
+        seen: Float[Tensor, "batch tokens width"],
+        is_padding: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch queries width"]:
+        own = self.norm_query(found)
+        query = self._by_head(self.query(own))
+        key, value = self.key_value(torch.cat([self.norm_seen(seen), own], dim=1)).chunk(2, dim=-1)
+        is_real = torch.cat([~is_padding, is_padding.new_ones(own.shape[:2])], dim=1)[:, None, None]
+        mixed = functional.scaled_dot_product_attention(
+            query, self._by_head(key), self._by_head(value), attn_mask=is_real.expand(-1, -1, query.shape[2], -1)
+        )
+        found = found + self.out(mixed.transpose(1, 2).flatten(2))
+        return found + self.mlp(self.norm_mlp(found))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+Connector = MlpProjector | PooledProjector | PerceiverResampler
+
+
+def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int) -> Connector | None:
+    """The connector of this kind; none where the model's own is enough.
+
+    Args:
+        num_tokens: of a resampler.
+    """
+    match kind:
+        case ConnectorKind.OWN:
+            return None
+        case ConnectorKind.MLP:
+            return MlpProjector(seen, width)
+        case ConnectorKind.POOLED:
+            return PooledProjector(seen, width)
+        case ConnectorKind.RESAMPLER:
+            return PerceiverResampler(seen, width, num_tokens)
