@@ -40,7 +40,7 @@ from vla_robot_io.envelope import Envelope, Setpoint
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.loopback import loopback_robot
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.panda import panda_spec
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.process_records import report_of, state_type

@@ -34,7 +34,7 @@ from vla_robot_io.arm_runner import ArmRunner, Watched
 from vla_robot_io.control_loop import envelope_of
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.plans import Plan
 from vla_robot_io.process_records import (
     Verb,

@@ -30,7 +30,7 @@ from vla.errors import ArmError, ArmFault, ConfigError
 from vla.interfaces import ArmMode, ArmSpec, Twin
 from vla_robot_io.arm_link import MOST_BRAKING_S
 from vla_robot_io.arm_process import ORDERS, PULSE, STATES, Recipe
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.process_records import (
     Verb,

@@ -24,7 +24,7 @@ from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess, remove_stale
 from vla_robot_io.control_loop import ArmEnvironment
 from vla_robot_io.deploy import DeployConfig, arm_process_of, make_robot
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.process_records import mode_of, report_of, state_type
 from vla_robot_io.reasons import Code
 

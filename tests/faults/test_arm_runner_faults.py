@@ -22,7 +22,7 @@ from vla_robot_io.control_loop import ArmEnvironment, envelope_of
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.loopback import loopback_robot
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.panda import panda_spec
 from vla_robot_io.plans import Plan
 from vla_robot_io.reasons import Code, Reason, TripLog

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla.errors import ConfigError
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 
 
 def test_a_reader_gets_the_newest_and_misses_the_rest(tmp_path: Path) -> None:

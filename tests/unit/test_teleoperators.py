@@ -21,7 +21,7 @@ from vla.interfaces import Observation
 from vla.kinematics import REST_POSTURE, ArmKinematics
 from vla_robot_io.fake_arm import ArmFaults, FakeArm, Window
 from vla_robot_io.operating.asking import Verb
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator, Pads, pads_message, pads_of
 from vla_robot_io.teleoperation.gamepad import GamepadTeleoperator, PadLayout, PadState
 from vla_robot_io.teleoperation.hand_drive import HandDrive, Push, without_rest

@@ -28,7 +28,7 @@ from jaxtyping import UInt8
 from vla.errors import ConfigError
 from vla.files import write_atomically
 from vla.interfaces import Robot
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.recording import plain
 
 FILE_NAME = "live.json"

@@ -21,7 +21,7 @@ from jaxtyping import Float32
 
 from vla.errors import WireError
 from vla.interfaces import Observation
-from vla_robot_io.operating.mailbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.teleoperation.hand_drive import HandDrive, Push
 
 HELD_FOR_S = 0.2
