@@ -254,19 +254,17 @@ class CompactBackbone(nn.Module):
         return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
 
     def hidden(
-        self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
+        self, prefix: Prefix, new: Float[Tensor, "batch new width"], is_causal: bool
     ) -> Float[Tensor, "batch tokens width"]:
-        """Hidden states of a prefix, which does not see the slots, and of the slots that follow it."""
-        num_prefix, num_slots = prefix.tokens.shape[1], slots.shape[1]
-        blocked = prefix.tokens.new_zeros(
-            (len(slots), 1, num_prefix + num_slots, num_prefix + num_slots), dtype=torch.bool
-        )
+        """Hidden states of a prefix, and of what follows it, which the prefix does not see."""
+        num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
+        blocked = prefix.tokens.new_zeros((len(new), 1, num_prefix + num_new, num_prefix + num_new), dtype=torch.bool)
         blocked[:, :, :, :num_prefix] = prefix.is_padding[:, None, None, :]
         blocked[:, :, :num_prefix, num_prefix:] = True
         if is_causal:
-            ahead = torch.ones(num_slots, num_slots, dtype=torch.bool, device=slots.device).triu(1)
+            ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
             blocked[:, :, num_prefix:, num_prefix:] = ahead
-        return self.decoder(torch.cat([prefix.tokens, slots], dim=1), blocked)
+        return self.decoder(torch.cat([prefix.tokens, new], dim=1), blocked)
 
     def new_cache(self, prefix: Float[Tensor, "batch prefix width"], num_tokens: int) -> KeyValueCache:
         """An empty cache for a prefix and `num_tokens` tokens behind it."""
