@@ -90,6 +90,11 @@ class ChunkTargets:
 class Reader(Protocol):
     """What of a backbone a continuous head asks for."""
 
+    @property
+    def width(self) -> int:
+        """Of hidden states."""
+        ...
+
     def hidden(
         self, prefix: Any, new: Float[Tensor, "batch new width"], is_causal: bool
     ) -> Float[Tensor, "batch tokens width"]:
@@ -243,8 +248,8 @@ class ExpertBlock(nn.Module):
 
 def features_of(backbone: Reader, prefix: Any) -> Float[Tensor, "batch prefix width"]:
     """Hidden states of a prefix with nothing behind it; what stood behind it would not change them."""
-    tokens = prefix.tokens
-    return backbone.hidden(prefix, tokens.new_zeros((len(tokens), 0, tokens.shape[2])), False)
+    tokens = prefix.tokens  # some families' prefixes are several widths wide
+    return backbone.hidden(prefix, tokens.new_zeros((len(tokens), 0, backbone.width)), False)
 
 
 def waves(time: Float[Tensor, "batch horizon"]) -> Float[Tensor, "batch horizon waves"]:
