@@ -37,11 +37,11 @@ from vla_policies.vqa import measure_vqa
 from vla_policies.web_rows import load_web, open_web
 
 FOLDER = Path("runs/heads")
-STEPS = int(os.environ.get("HEADS_STEPS", "1500"))
-DEMONSTRATIONS = int(os.environ.get("HEADS_DEMONSTRATIONS", "300"))
+STEPS = int(os.environ.get("HEADS_STEPS", "2000"))
+DEMONSTRATIONS = int(os.environ.get("HEADS_DEMONSTRATIONS", "1500"))
 EPISODES = int(os.environ.get("HEADS_EPISODES", "100"))
 KINDS = os.environ.get("HEADS_WORLDS", ",".join(WORLDS)).split(",")
-QUESTIONS, ASKED, HELD_OUT, CHUNKS = 1000, 200, 20, 100
+QUESTIONS, ASKED, HELD_OUT, CHUNKS = 4000, 200, 20, 100
 """Questions to learn from and to be asked; episodes whose frames actions are compared on; chunks that are timed."""
 HORIZON, BATCH, WEB_SHARE, UNSEEN = 8, 32, 0.2, 1_000_000
 BACKBONE = CompactConfig(width=96, layers=2, channels=32, text_tokens=16)
