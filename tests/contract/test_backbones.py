@@ -77,7 +77,7 @@ def test_gradients_of_an_insulated_prefix_end_before_what_sees_and_reads(name: s
         backbone = make(name)
         assert isinstance(backbone, CompactBackbone | VlmBackbone)
         prefix = backbone.embed(*inputs(), insulated=insulated)
-        backbone.forward(prefix, torch.randn(2, NEW, backbone.width), False).sum().backward()
+        backbone(prefix, torch.randn(2, NEW, backbone.width), False).sum().backward()
         parts = ("vision", "text_embedding") if name == "compact" else ("vlm.vision_model", "vlm.connector")
         seen = [p.grad for n, p in backbone.named_parameters() if n.startswith(parts) and p.grad is not None]
         assert bool(seen) is not insulated

@@ -107,12 +107,12 @@ def test_near_the_end_of_its_range_a_joint_is_slowed_and_that_is_told() -> None:
     goal = lab.arm.read().commanded
     goal[0] = 2.9007
     before = lab.arm.read().commanded
-    reasons: tuple[str, ...] = ()
+    reasons: list[str] = []
     for sequence in range(1, 400):
         applied = lab.arm.write(ArmCommand(goal, 0.04, sequence, lab.clock.now() + 0.1))
         high = FR3.speeds_at(before)[1]
         assert applied.positions[0] - before[0] <= high[0] / 50.0 + 1e-9
-        before, reasons = applied.positions, applied.reasons or reasons
+        before, reasons = applied.positions, list(applied.reasons) or reasons
         lab.clock.advance(0.02)
     assert "near the end of its range" in reasons[0]
 

@@ -144,6 +144,10 @@ class Disk:
         self.is_closed = True
 
 
+def _wait(event: threading.Event) -> None:
+    event.wait(30)
+
+
 def failing(error: OSError) -> Callable[[int], None]:
     def fail(step: int) -> None:
         if step == 4:
@@ -208,7 +212,7 @@ def test_f84_episodes_before_it_stay_whole(tmp_path: Path) -> None:
 
 def test_f90_a_slow_disk_costs_steps_that_are_counted_and_no_control(tmp_path: Path) -> None:
     is_free = threading.Event()
-    disk = Disk(lambda step: is_free.wait(30) and None)
+    disk = Disk(lambda step: _wait(is_free))
     keeper = Keeper(
         lambda instruction: EpisodeRecorder(disk, max_waiting=5), KeepConfig(store="store", success=True), "go"
     )
@@ -231,7 +235,7 @@ def test_f90_a_slow_disk_costs_steps_that_are_counted_and_no_control(tmp_path: P
 def test_f90_a_queue_that_is_full_drops_and_counts_and_never_waits() -> None:
     is_free, done = threading.Event(), list[int]()
     writer = BackgroundWriter("slow", 3)
-    writer.do(lambda: is_free.wait(30) and None)
+    writer.do(lambda: _wait(is_free))
     for number in range(10):
         writer.do(lambda number=number: done.append(number))  # type: ignore[misc]
     assert writer.dropped >= 6

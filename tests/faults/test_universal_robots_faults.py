@@ -7,15 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 
 from vla.clock import RealClock
 from vla.errors import ArmError, ArmFault, ConfigError
 from vla.interfaces import ArmCommand, ArmMode, ArmState
-from vla_robot_io.envelope import Envelope
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm
-from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.reasons import TripLog
 from vla_robot_io.universal_robots.emulator import PROTECTIVE, Controller, EmulatedController
@@ -70,9 +67,7 @@ class Lab:
         return state
 
     def guarded(self) -> GuardedArm:
-        box = EnvelopeConfig(box_low_m=[-9.0] * 3, box_high_m=[9.0] * 3, floor_m=-9.0)
-        envelope = Envelope(limits_of(self.arm.spec, box), lambda positions: np.zeros(3), None)
-        return GuardedArm(self.arm, self.clock, envelope, GuardConfig(), TripLog())
+        return GuardedArm(self.arm, self.clock, GuardConfig(), TripLog())
 
 
 @pytest.fixture
@@ -106,7 +101,7 @@ def test_f28_a_controller_that_falls_silent_is_held_though_its_library_says_it_i
     guarded = lab.guarded()
     guarded.open()
     guarded.enable()
-    guarded.resume()
+    guarded.run()
     lab.until(lambda state: state.fresh)
     if how == "freeze":
         lab.controller.tell("freeze")

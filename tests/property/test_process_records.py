@@ -83,4 +83,6 @@ def _same(one: object, other: object) -> bool:
     if dataclasses.is_dataclass(one) and not isinstance(one, type):
         fields = dataclasses.fields(one)
         return type(one) is type(other) and all(_same(getattr(one, f.name), getattr(other, f.name)) for f in fields)
-    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else one == other
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and bool(np.array_equal(one, other))
+    return one == other

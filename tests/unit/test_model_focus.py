@@ -25,7 +25,7 @@ def looked(focus: float, *, training: bool, is_first: bool = True) -> Answers:
 
 def test_a_focused_query_is_nearer_to_the_place_it_looks_at_most() -> None:
     plain, focused = looked(1.0, training=False), looked(200.0, training=False)
-    cells = LanguageQueriedConnector(CONFIG, CAMERA).cells
+    cells = LanguageQueriedConnector(CONFIG, CAMERA).get_buffer("cells")
     for role in range(len(ROLES)):
         likeliest = (cells[plain.logits[0, role].argmax()] - 0.5) * 4
         gaps = [torch.linalg.norm(found.points[0, role] - likeliest) for found in (plain, focused)]

@@ -336,7 +336,7 @@ class LanguageQueriedConnector(nn.Module):
         """What the questions found."""
         logits = questions @ self.key(features).transpose(1, 2)  # (batch, queries, cells)
         weights = self._focused(logits).softmax(-1).to(features.dtype)
-        points = (weights @ self.cells.to(weights.dtype) - 0.5) * 4
+        points = (weights @ self.get_buffer("cells").to(weights.dtype) - 0.5) * 4
         return Answers(self.answer(torch.cat([weights @ features, points], dim=-1)) + self.place, points, logits)
 
     def _focused(self, logits: Float[Tensor, "batch queries cells"]) -> Float[Tensor, "batch queries cells"]:

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from vla_robot_io.franka.limits import FR3, FrankaModel
 
@@ -148,12 +149,13 @@ class _Proxy:
 
     def serve(self) -> None:
         """Until standard input is closed."""
+        told: TextIO = sys.stdin
         while True:
             wires = [wire for wire in (self._client, self._server) if wire is not None]
-            ready, _, _ = select.select([sys.stdin, self._listener, self._states, self._commands, *wires], [], [])
+            ready, _, _ = select.select([told, self._listener, self._states, self._commands, *wires], [], [])
             for file in ready:
-                if file is sys.stdin:
-                    line = sys.stdin.readline()
+                if file is told:
+                    line = told.readline()
                     if not line or not self._tell(line.split()):
                         return
                     print("done", flush=True)

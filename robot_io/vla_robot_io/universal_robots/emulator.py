@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from vla_robot_io.universal_robots import rtde_protocol as rtde
 
@@ -294,15 +295,16 @@ class _Server:
 
     def serve(self) -> None:
         """Until standard input is closed, or says `quit`."""
+        told: TextIO = sys.stdin
         before_s = time.monotonic()
         while True:
-            ready, _, _ = select.select([sys.stdin, *self._listeners, *self._clients], [], [], 1 / RATE_HZ)
+            ready, _, _ = select.select([told, *self._listeners, *self._clients], [], [], 1 / RATE_HZ)
             now_s = time.monotonic()
             self._controller.step(now_s - before_s)
             before_s = now_s
             for file in ready:
-                if file is sys.stdin:
-                    line = sys.stdin.readline()
+                if file is told:
+                    line = told.readline()
                     if not line or not self._controller.tell(line.split()):
                         return
                     print("done", flush=True)

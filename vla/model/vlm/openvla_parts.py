@@ -43,7 +43,7 @@ class WholeTower:
     def from_json(tree: Mapping[str, Any]) -> WholeTower:
         """Sizes that a configuration spells out."""
         known = {field.name: tree[field.name] for field in dataclasses.fields(WholeTower) if field.name in tree}
-        triples = {name: tuple(known[name]) for name in ("mean", "std") if name in known}
+        triples: dict[str, Any] = {name: tuple(known[name]) for name in ("mean", "std") if name in known}
         return WholeTower(**{**known, **triples})
 
 
