@@ -130,6 +130,8 @@ class OperatedEnvironment:
         """One step of the policy's turn; the last one of it carries nothing out."""
         self.listen()
         self.policy_action = action
+        if self.is_over:
+            return self._turn_over()
         if self.seat.actor is Actor.HUMAN and self._attendance.is_shadow:
             return self._human_step()
         if self.seat.actor is not Actor.POLICY or self._is_turn_over:
