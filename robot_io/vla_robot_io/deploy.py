@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import functools
 import importlib.metadata
 import inspect
 import platform
@@ -162,11 +163,20 @@ def _run(
     source = TELEOPERATION if config.shadow else source_of(config.policy or config.server)
     episodes = Episodes(config.keep, robot, seed=config.seed, source=source)
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
-    make_folder(config.out)
-    link = arm_process_of(config, robot) if _has_own_process(config, robot) else None
-    environment = ArmEnvironment(
-        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed, link=link
+    acting = functools.partial(
+        ArmEnvironment,
+        robot,
+        clock,
+        config.envelope,
+        config.control,
+        duration_s=config.seconds,
+        speed=config.speed,
     )
+    # What does not fit is refused before anything is written or started.
+    environment, has_own_process = acting(), _has_own_process(config, robot)
+    make_folder(config.out)
+    if has_own_process:
+        environment = acting(link=arm_process_of(config, robot))
     frames_per_second = robot.embodiment.control_hz if config.film else None
     header = _header(config, robot, checkpoint)
     task = Task(config.instruction, config.seed, config.seconds)

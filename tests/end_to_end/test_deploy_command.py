@@ -189,6 +189,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def on_bench(out: Path, *arguments: str) -> dict[str, Any]:
     fixed = ["deploy", "robot=virtual", REACH, "seconds=0.2", "film=false", f"out={out}"]
+    fixed += ["envelope.acceleration_factor=1"]  # a factor above it is for simulated arms
     assert commands.main([*fixed, *arguments]) == 0
     return summary(out)
 

@@ -101,8 +101,8 @@ class Lab:
         return run.run({})
 
     def require_undisturbed(self) -> None:
-        """Every command came, and each at its time."""
-        assert len(self.commands_s) == 10 * STEPS
+        """Every command came, and each at its time; a few more brake the arm at the end."""
+        assert 10 * STEPS <= len(self.commands_s) <= 10 * STEPS + 10
         assert np.diff(self.commands_s) == pytest.approx(0.01)
 
     @property

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from vla.errors import ConfigError
 
-Seen = tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]
+Seen = tuple[Float[Tensor, "batch connected width"], Bool[Tensor, "batch connected"]]
 """Tokens, and which of them are padding."""
 
 
