@@ -18,6 +18,8 @@ from vla_robot_io.arm_runner import ArmRunner
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.reasons import Reason, TripLog
 
+PLAN_VALID_S = 0.1
+"""A plan that is taken later than this after it was made is dropped: by real time, some of it always goes by."""
 MOST_BRAKING_S = 10.0
 """No arm takes longer to come to rest."""
 
@@ -171,7 +173,8 @@ class InProcessLink:
     ) -> None:
         self._sequence += 1
         now_s = self._clock.now()
-        plan = Plan(self._sequence, increment, gripper_m, ticks, now_s, self._acknowledged, stands_still=stands_still)
+        until_s = now_s + PLAN_VALID_S
+        plan = Plan(self._sequence, increment, gripper_m, ticks, until_s, self._acknowledged, stands_still=stands_still)
         due_s = self._grid(now_s)
         for tick in range(ticks):
             late = tick > 0 and self._clock.now() - due_s > self._period_s
