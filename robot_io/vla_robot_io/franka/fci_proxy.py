@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from vla_robot_io.franka.limits import FR3, FrankaModel
 
@@ -152,7 +152,8 @@ class _Proxy:
         told: TextIO = sys.stdin
         while True:
             wires = [wire for wire in (self._client, self._server) if wire is not None]
-            ready, _, _ = select.select([told, self._listener, self._states, self._commands, *wires], [], [])
+            waiting: list[Any] = [told, self._listener, self._states, self._commands, *wires]
+            ready, _, _ = select.select(waiting, [], [])
             for file in ready:
                 if file is told:
                     line = told.readline()

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from vla_robot_io.universal_robots import rtde_protocol as rtde
 
@@ -298,7 +298,8 @@ class _Server:
         told: TextIO = sys.stdin
         before_s = time.monotonic()
         while True:
-            ready, _, _ = select.select([told, *self._listeners, *self._clients], [], [], 1 / RATE_HZ)
+            waiting: list[Any] = [told, *self._listeners, *self._clients]
+            ready, _, _ = select.select(waiting, [], [], 1 / RATE_HZ)
             now_s = time.monotonic()
             self._controller.step(now_s - before_s)
             before_s = now_s
