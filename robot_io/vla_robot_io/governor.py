@@ -25,6 +25,8 @@ from jaxtyping import Float64
 
 from vla.errors import ArmError, ConfigError
 
+SLOWLY = 0.05
+"""Of the speed, where what was asked for cannot be stopped in time."""
 SLACK_RAD = 1e-6
 """How far inside the joint limits motions are planned: more than what rounding adds."""
 _SAME = 1e-12
@@ -98,7 +100,7 @@ class Governor:
         self._zeros, self._rest = [0.0] * self._number, np.zeros(self._number)
         self._braked_from = np.zeros(self._number)
         self._ok = (ruckig.Result.Working, ruckig.Result.Finished)
-        self._together, self._each = ruckig.Synchronization.TimeIfNecessary, ruckig.Synchronization.No
+        self._together, self._each = ruckig.Synchronization.Phase, ruckig.Synchronization.No
         # Joints that stop together stay near the line that they were on; each by itself they would leave it.
         self._stop.synchronization = ruckig.Synchronization.Time
         self._stop.control_interface = ruckig.ControlInterface.Velocity
@@ -157,6 +159,9 @@ class Governor:
         if objection is not None and moves.any():
             # What cannot be stopped in time at that speed may be reached at rest.
             objection = self._try(place, self._rest, self._limits.speed * scale)
+        if objection is not None:
+            # Fast joints leave the straight line, and so the hand; slowly it goes along a wall that it would swing into.
+            objection = self._try(place, self._rest, self._limits.speed * scale * SLOWLY)
         return Step(self.motion, None) if objection is None else self._keep_braking(objection)
 
     def _try(self, place: np.ndarray, moves: np.ndarray, speed: np.ndarray) -> str | None:
