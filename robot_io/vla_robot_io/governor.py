@@ -160,7 +160,7 @@ class Governor:
             # What cannot be stopped in time at that speed may be reached at rest.
             objection = self._try(place, self._rest, self._limits.speed * scale)
         if objection is not None:
-            # Fast joints leave the straight line, and so the hand; slowly it goes along a wall that it would swing into.
+            # Fast joints leave the straight line, and so does the hand: slowly it goes along a wall, and not into it.
             objection = self._try(place, self._rest, self._limits.speed * scale * SLOWLY)
         return Step(self.motion, None) if objection is None else self._keep_braking(objection)
 

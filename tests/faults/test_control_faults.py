@@ -22,7 +22,7 @@ SPEC = EpisodeSpec(task="", seed=0, instruction="push the red block")
 FORWARD = np.array([0.02, 0.0, 0.0, 0.0, 1.0], np.float32)
 BOX = EnvelopeConfig([0.2, -0.4, 0.01], [0.8, 0.4, 0.6], floor_m=0.01, speed_factor=1.0)
 
-BRAKING_RAD = 0.02
+BRAKING_RAD = 0.022
 """An arm that goes forward at 0.2 m/s, as these do, comes to rest within this."""
 
 
