@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import time
@@ -141,7 +142,8 @@ def _go_until_it_raises(lab: Lab) -> None:
 @library
 def test_f70_the_controller_stops_by_itself_when_its_loop_does_not_come_back(controller: EmulatedController) -> None:
     lab = Lab(controller, patience_s=0.05).run()
-    lab.go(0.01)
+    with contextlib.suppress(OSError):  # on a busy machine the loop is late before it sleeps
+        lab.go(0.01)
     time.sleep(0.3)
     fault = lab.until(lambda state: state.mode is ArmMode.FAULT).fault
     assert str(fault).startswith("lease_lost")
