@@ -32,7 +32,7 @@ CALIBRATION = Calibration(
 CONFIG = ServoArmConfig("emulated", (3.0, 3.0))
 KINDS = [("sts3215", Feetech()), ("xl330_m288", Dynamixel())]
 LATER = Window(1.0, 2.0)
-ASKED_TIMES = 60
+ASKED_TIMES = 20
 """The makers' libraries give up on an answer after milliseconds, which a busy machine may take."""
 
 both = pytest.mark.parametrize(("model", "dialect"), KINDS, ids=["feetech", "dynamixel"])
@@ -231,7 +231,10 @@ def test_the_makers_library_reads_the_emulated_feetech_servos() -> None:
         port = sdk.PortHandler(path)
         assert port.openPort()
         handler = sdk.PacketHandler(0)
-        answers = [(*handler.ping(port, 1), handler.read2ByteTxRx(port, 1, 56)[0]) for _ in range(ASKED_TIMES)]
+        answers = []
+        for _ in range(ASKED_TIMES):
+            with contextlib.suppress(IndexError):  # what the library raises where an answer is late
+                answers.append((*handler.ping(port, 1), handler.read2ByteTxRx(port, 1, 56)[0]))
         port.closePort()
     assert (777, 0, 0, 2048) in answers
 
