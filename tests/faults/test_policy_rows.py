@@ -210,7 +210,7 @@ def test_f51_one_nan_in_an_action_brakes_the_arm_and_the_third_is_a_fault() -> N
     lab = Lab()
     forward = np.array([0.01, 0.0, 0.0, 0.0, 1.0], np.float32)
     lab.environment.step(forward)
-    moved = len(lab.arm.written)
+    moved = at_rest = len(lab.arm.written)
     for number in range(3):
         with pytest.raises((ActionError, ArmFault)):
             lab.environment.step(forward * np.array([1, np.nan, 1, 1, 1], np.float32))
