@@ -94,7 +94,9 @@ def make_it_run(page: Any) -> None:
             return
         for button in ("#release", "#acknowledge", "#back", "#resume"):
             if page.locator(button).is_visible() and page.locator(button).is_enabled():
-                page.locator(button).click(timeout=1000)
+                # The click before it may have taken effect meanwhile, and disabled this one.
+                with contextlib.suppress(playwright.TimeoutError):
+                    page.locator(button).click(timeout=1000)
         page.wait_for_timeout(200)
     raise AssertionError(f"the run does not go on: {page.locator('#why').inner_text()}")
 
