@@ -33,6 +33,9 @@ class Nearness:
     between: tuple[str, str] = ("", "")
 
 
+_FAR = Nearness(math.inf)
+
+
 class ArmClearance:
     """The distances of one arm; holds scratch memory, so one a thread."""
 
@@ -61,9 +64,9 @@ class ArmClearance:
         self._data.qpos[: self._num_joints] = positions
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
+        if not self._data.ncon:
+            return _FAR
         contacts = self._data.contact
-        if not len(contacts.dist):
-            return Nearness(math.inf)
         nearest = int(np.argmin(contacts.dist))
         first, second = contacts.geom[nearest]
         return Nearness(float(contacts.dist[nearest]), (self._names[first], self._names[second]))

@@ -74,7 +74,11 @@ class ArmKinematics:
         self.rest_posture: Float64[np.ndarray, " joints"] = self.model.numeric("rest_rad").data.copy()
         """rad: the gripper down, above the middle of the table."""
         self._configuration = mink.Configuration(self.model)
-        self._site = self.model.site("tcp").id
+        self._scratch = mujoco.MjData(self.model)
+        tcp = self.model.site("tcp").id
+        # Views of MuJoCo's memory: to ask for them anew takes longer than the kinematics.
+        self._joint_positions = self._scratch.qpos[: len(joints)]
+        self._tcp_position, self._tcp_rotation = self._scratch.site_xpos[tcp], self._scratch.site_xmat[tcp]
         self._frame = mink.FrameTask("tcp", "site", position_cost=1.0, orientation_cost=0.3)
         self._limits = [mink.ConfigurationLimit(self.model)]
         posture = mink.PostureTask(self.model, cost=POSTURE_COST)
@@ -83,10 +87,10 @@ class ArmKinematics:
 
     def forward(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " pose"]:
         """The pose (x, y, z, yaw) of the tool centre point at these joint positions (rad)."""
-        self._configuration.update(self._whole(positions))
-        data = self._configuration.data
-        rotation = data.site_xmat[self._site]
-        return np.array([*data.site_xpos[self._site], math.atan2(rotation[3], rotation[0])])
+        self._joint_positions[:] = positions
+        mujoco.mj_kinematics(self.model, self._scratch)
+        rotation = self._tcp_rotation
+        return np.array([*self._tcp_position.tolist(), math.atan2(rotation[3], rotation[0])])
 
     def inverse(
         self,

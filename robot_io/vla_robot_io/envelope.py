@@ -102,7 +102,10 @@ class Envelope:
             ActionError: if `asked` has another number of joints than the arm, or is not of float64 numbers.
             ArmError: if `last` is not finite: there is nothing to measure from.
         """
-        self._check(asked, last)
+        self._check_kind(asked)
+        if self._is_unhindered(asked, last):
+            return Verdict(Outcome.PASS, Setpoint(asked.positions.copy(), asked.gripper_m), (), refused_at_s)
+        _check_beginning(last)
         named = [*zip(self.limits.joints, asked.positions.tolist(), strict=True), ("gripper", asked.gripper_m)]
         reasons = non_finite(named)
         if reasons:
@@ -140,10 +143,10 @@ class Envelope:
 
     def _misplaced(self, place: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"]) -> str | None:
         hand = self.end_effector(place)
-        if not _inside(hand, self.limits.box_low, self.limits.box_high).all():
+        if not _are_inside(hand, self.limits.box_low, self.limits.box_high):
             before = self.end_effector(last)
             low, high = np.minimum(self.limits.box_low, before), np.maximum(self.limits.box_high, before)
-            if not _inside(hand, low - _ROUNDING_M, high + _ROUNDING_M).all():
+            if not _are_inside(hand, low - _ROUNDING_M, high + _ROUNDING_M):
                 return "the end-effector could not be stopped inside the box"
         if self.nearness is None:
             return None
@@ -160,15 +163,26 @@ class Envelope:
         outcome = Outcome.FAULT if len(recent) >= self.limits.refusals_to_fault else Outcome.HOLD
         return Verdict(outcome, last, reasons, recent)
 
-    def _check(self, asked: Setpoint, last: Setpoint) -> None:
+    def _is_unhindered(self, asked: Setpoint, last: Setpoint) -> bool:
+        """Whether every stage lets it pass, told at once: nearly every command is such. Never true of NaN."""
+        limits = self.limits
+        low = np.maximum(limits.soft_low, last.positions - limits.max_step)
+        high = np.minimum(limits.soft_high, last.positions + limits.max_step)
+        return (
+            _are_inside(asked.positions, low, high)
+            and limits.gripper_low_m <= asked.gripper_m <= limits.gripper_high_m
+            and math.isfinite(last.gripper_m)
+            and _are_inside(self.end_effector(asked.positions), limits.box_low, limits.box_high)
+            and (self.nearness is None or self.nearness(asked.positions).distance_m >= limits.slow_clearance_m)
+        )
+
+    def _check_kind(self, asked: Setpoint) -> None:
         expected = (len(self.limits.joints),)
         if asked.positions.shape != expected:
             raise ActionError(f"a command for {expected[0]} joints has shape {expected}, got {asked.positions.shape}")
         if asked.positions.dtype != np.float64 or not isinstance(asked.gripper_m, float):
             kinds = f"{asked.positions.dtype} and {type(asked.gripper_m).__name__}"
             raise ActionError(f"a command is of float64 positions and a float for the gripper, got {kinds}")
-        if not (np.isfinite(last.positions).all() and math.isfinite(last.gripper_m)):
-            raise ArmError("the last command is not finite, so no step can be measured from it: read the arm again")
 
     def _clamp_to_box(
         self, asked: Float64[np.ndarray, " joints"], last: Float64[np.ndarray, " joints"]
@@ -183,7 +197,7 @@ class Envelope:
         for _ in range(_BISECTIONS):
             width /= 2
             candidate = _toward(last, asked, fraction + width)
-            if _inside(self.end_effector(candidate), low, high).all():
+            if _are_inside(self.end_effector(candidate), low, high):
                 reached, fraction = candidate, fraction + width
         return reached, tuple(self._wall(axis, there[axis]) for axis in np.flatnonzero(outside))
 
@@ -210,6 +224,11 @@ class Envelope:
 
 
 # --------------------------------------------------------------------------- the stages
+
+
+def _check_beginning(last: Setpoint) -> None:
+    if not (np.isfinite(last.positions).all() and math.isfinite(last.gripper_m)):
+        raise ArmError("the last command is not finite, so no step can be measured from it: read the arm again")
 
 
 def non_finite(named: Iterable[tuple[str, float]]) -> tuple[Reason, ...]:
@@ -293,3 +312,10 @@ def _inside(
 ) -> Bool[np.ndarray, " n"]:
     """Written so that NaN is never inside."""
     return (low <= values) & (values <= high)
+
+
+def _are_inside(
+    values: Float64[np.ndarray, " n"], low: Float64[np.ndarray, " n"], high: Float64[np.ndarray, " n"]
+) -> bool:
+    """Of all of them; a few numbers are compared sooner one by one than as arrays."""
+    return all(a <= b <= c for a, b, c in zip(low.tolist(), values.tolist(), high.tolist(), strict=True))

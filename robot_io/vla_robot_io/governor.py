@@ -217,10 +217,10 @@ class Governor:
     def _object(self, planned: Motion, braking: Any, low: np.ndarray, high: np.ndarray) -> str | None:
         if braking is None:
             return "no motion stops it within the limits"
-        for joint, bound in enumerate(braking.position_extrema):
-            here = planned.positions[joint]
-            if here + bound.min < low[joint] - _SAME or here + bound.max > high[joint] + _SAME:
-                return f"joint {joint + 1} could not be stopped inside its limits"
+        ways = zip(braking.position_extrema, planned.positions.tolist(), low.tolist(), high.tolist(), strict=True)
+        for joint, (way, here, lowest, highest) in enumerate(ways, start=1):
+            if here + way.min < lowest - _SAME or here + way.max > highest + _SAME:
+                return f"joint {joint} could not be stopped inside its limits"
         end = planned.positions + braking.at_time(braking.duration)[0]
         return self._watch(planned.positions, end)
 
@@ -248,9 +248,16 @@ class Governor:
         All is told as seen from the place: there it stands, and speed limits are shifted by its own velocity. To ask
         for the place itself, with a velocity to have there, would make an arm at rest take a run-up.
         """
+        self._ask.current_acceleration = now.accelerations.tolist()
+        if moves is self._rest:
+            self._ask.current_position = (now.positions - place).tolist()
+            self._ask.current_velocity = now.velocities.tolist()
+            self._ask.max_velocity = speed.tolist()
+            self._ask.min_velocity = None
+            self._ask.synchronization = self._together
+            return
         self._ask.current_position = (now.positions - (place - moves * self._period_s)).tolist()
         self._ask.current_velocity = (now.velocities - moves).tolist()
-        self._ask.current_acceleration = now.accelerations.tolist()
         self._ask.max_velocity = (speed - moves).tolist()
         self._ask.min_velocity = (-speed - moves).tolist()
         # Joints that wait for the slowest never catch up with a place that moves on.
