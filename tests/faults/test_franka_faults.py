@@ -248,7 +248,7 @@ def test_f21_through_franky_a_noisy_network_does_not_stop_a_motion(proxy: FciPro
 @real
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "error"), [("lose 40", "communication_constraints_violation"), ("reflex", "joint_reflex")]
+    ("how", "error"), [("lose 25", "communication_constraints_violation"), ("reflex", "joint_reflex")]
 )
 def test_f22_f25_through_franky_an_aborted_motion_is_a_fault_until_acknowledged(
     proxy: FciProxy, how: str, error: str

@@ -1,7 +1,8 @@
 """What of franky is used here, made of arithmetic: for tests where franky is not installed, and for faults at a moment.
 
 It keeps the controller's rules: a target beyond the limits, a reflex or a loss of the network aborts the motion, and
-nothing moves before error recovery; after the network was lost its objects are dead, as franky's are.
+nothing moves before error recovery; what aborted a motion is thrown by whoever joins it or asks for the next one; after
+the network was lost its objects are dead, as franky's are.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class FakeFranky:
         self.moved_s = clock.now()
         self.mode = _RobotMode.Idle
         self.errors: tuple[str, ...] = ()
+        self.unjoined: str | None = None
+        """What aborted the last motion, and nobody was told yet."""
         self.is_silent = False
         self.success_rate = 1.0
         self.num_robots = 0
@@ -69,6 +72,8 @@ class FakeFranky:
 
     def abort(self, error: str) -> None:
         """The controller aborts the motion."""
+        if self.mode is _RobotMode.Move:
+            self.unjoined = error
         self.mode, self.errors, self.goal = _RobotMode.Reflex, (error,), self.q.copy()
 
     def advance(self) -> None:
@@ -116,6 +121,7 @@ class _Robot:
         self._listen()
         controller = self._controller
         controller.advance()
+        self.join_motion()
         if controller.errors:
             raise _ControlException(f"motion aborted by reflex! {list(controller.errors)}")
         target = np.array(motion.target)
@@ -123,6 +129,13 @@ class _Robot:
             controller.abort("joint_position_limits_violation")
             raise _ControlException("motion aborted by reflex! ['joint_position_limits_violation']")
         controller.mode, controller.goal = _RobotMode.Move, target
+
+    def join_motion(self, timeout: float | None = None) -> bool:
+        """Throw what aborted the last motion, once."""
+        error, self._controller.unjoined = self._controller.unjoined, None
+        if error is not None:
+            raise _ControlException(f"motion aborted by reflex! [{error!r}]")
+        return True
 
     def recover_from_errors(self) -> bool:
         self._listen()

@@ -9,6 +9,7 @@ After the network failed, franky's object is dead: an acknowledgement makes a ne
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import time
@@ -120,6 +121,7 @@ class FrankaLink:
     def recover(self, trouble: Trouble | None) -> None:
         if self._is_dead():
             self._connect()
+        self._ask(self._join, _STOP_S, "would not end its motion")
         self._ask(lambda: self._robot.recover_from_errors(), _OPEN_S, "would not recover")
         end_s = time.monotonic() + _STOP_S
         while (
@@ -143,6 +145,11 @@ class FrankaLink:
         kind = library.RealtimeConfig.Enforce if config.real_time else library.RealtimeConfig.Ignore
         self._worker, self._aborted = Worker("franky"), None
         self._robot = self._ask(lambda: library.Robot(config.host, realtime_config=kind), _OPEN_S, "would not answer")
+
+    def _join(self) -> None:
+        """End the motion: what aborted it is acknowledged, and would be thrown at the next one."""
+        with contextlib.suppress(self._library.ControlException):
+            self._robot.join_motion(0.0)
 
     def _is_dead(self) -> bool:
         try:
