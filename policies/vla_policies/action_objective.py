@@ -18,6 +18,7 @@ from vla.model.continuous import ChunkTargets, FlowHead, RegressionHead, feature
 from vla.model.kinds import AnyModel
 from vla.model.vla_model import Head, token_loss
 from vla_policies.batches import Batch
+from vla_policies.step_counts import StepCounts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,28 +30,32 @@ class ActionLoss:
     """Share of action tokens whose most likely id is the true one; NaN without tokens."""
 
 
-def action_loss(model: AnyModel, prefix: Any, batch: Batch, spread: float) -> ActionLoss:
+def action_loss(
+    model: AnyModel, prefix: Any, batch: Batch, spread: float, counts: StepCounts | None = None
+) -> ActionLoss:
     """What the head says of a batch's actions, and how far off it is.
 
     Args:
         prefix: of the batch, embedded.
         spread: see `token_loss`.
+        counts: of the step that this is a part of; this is all of it if not given.
 
     Raises:
         ValueError: if the head says numbers, and the batch has none.
     """
+    counts = counts or StepCounts.of(batch)
     continuous = model.continuous
     if isinstance(continuous, RegressionHead):
-        return ActionLoss(continuous.loss(model.backbone, prefix, _numbers(batch)))
+        return ActionLoss(continuous.loss(model.backbone, prefix, _numbers(batch), counts.actions))
     if model.head is Head.FLOW and isinstance(continuous, FlowHead):
         features = features_of(model.backbone, prefix)
-        return ActionLoss(continuous.loss(features, prefix.is_padding, _numbers(batch)))
+        return ActionLoss(continuous.loss(features, prefix.is_padding, _numbers(batch), counts.actions))
     logits, features = model.read(prefix, batch.actions, batch.forced)
-    loss = token_loss(logits, batch.actions, batch.is_padding, model.vocabulary, spread)
+    loss = token_loss(logits, batch.actions, batch.is_padding, model.vocabulary, spread, counts.tokens)
     if isinstance(continuous, FlowHead):
-        loss = loss + continuous.loss(features.detach(), prefix.is_padding, _numbers(batch))
+        loss = loss + continuous.loss(features.detach(), prefix.is_padding, _numbers(batch), counts.actions)
     hit = logits[..., model.vocabulary.num_text :].detach().argmax(-1) == batch.actions
-    return ActionLoss(loss, hit[~batch.is_padding].float().mean())
+    return ActionLoss(loss, hit[~batch.is_padding].float().sum() / counts.tokens)
 
 
 def _numbers(batch: Batch) -> ChunkTargets:

@@ -58,16 +58,18 @@ from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, te
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
 from vla_policies.pace import Pace
+from vla_policies.precision import Precision, require_precision
 from vla_policies.roll_back import RollBackConfig, SpikeGuard
 from vla_policies.seen_scenes import SeenScenes
+from vla_policies.step_parts import require_parts
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.web_batches import WebBatch, WebBatches
 from vla_policies.web_rows import WebRows
 
-CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard")
-"""What may differ when a run goes on: none of it changes what is learned."""
+CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", "accumulate")
+"""What may differ when a run goes on: none of it changes what is learned, or no more than by rounding."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
 MAX_WORD_TOKENS = 1024
 """Of fitted merges; few sentences run out of merges before."""
@@ -116,6 +118,10 @@ class TrainConfig:
     """Optimizer steps."""
     batch_size: int = 64
     """Robot samples a step."""
+    accumulate: int = 1
+    """Parts that a step's samples are seen in, one after the other: less memory, the same gradient."""
+    precision: Precision = Precision.BF16
+    """Of matrix products, fp32, bf16 or fp8; weights and their moments are float32."""
     horizon: int = 4
     """Actions predicted at once."""
     head: Head = Head.SLOTS
@@ -217,6 +223,8 @@ class _Run:
         torch.manual_seed(config.seed)
         self._config, self._out = config, Path(config.out)
         self._device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        require_precision(config.precision, self._device)
+        require_parts("robot samples", config.batch_size, config.accumulate)
         choice = choose_backbone(config.backbone, config.pretrained, start)
         self._data = _Data(config, start)
         frames = self._data.frames(done_steps=0)
@@ -227,6 +235,8 @@ class _Run:
         web = read_web(config.web, self._embodiment.cameras[0]) if config.web else None
         self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
         self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
+        if num_asked:
+            require_parts("web samples", num_asked, config.accumulate)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head, config.expert
@@ -242,7 +252,13 @@ class _Run:
         model.to(self._device)
         # The neighbours of an id are its neighbours in meaning only where ids are in order.
         spread = config.optimizer.label_spread if self._action_tokenizer.is_ordered else 0.0
-        self._trainer = Trainer(model, dataclasses.replace(config.optimizer, label_spread=spread), config.steps)
+        self._trainer = Trainer(
+            model,
+            dataclasses.replace(config.optimizer, label_spread=spread),
+            config.steps,
+            accumulate=config.accumulate,
+            precision=config.precision,
+        )
         self._guard = SpikeGuard(config.roll_back)
         self._seen = start.seen if start else SeenScenes()
         self._use(frames)

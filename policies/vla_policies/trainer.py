@@ -1,13 +1,8 @@
 """The training step: one batch in, the weights and their running average moved.
 
-    loss = robot + web_weight * web
-
-    robot = cross-entropy(action tokens)     + grounding_weight * cross-entropy(where the named roles look)
-    web   = cross-entropy(answers in words)  + grounding_weight * cross-entropy(where the named roles look)
-
-Both are in the joint vocabulary and of one model; a step of robot and web samples moves the weights once. With
-*insulation* the cross-entropy of action tokens trains the decoder and what is behind it, and not what sees and reads:
-that learns from words, and from where to look (arXiv:2505.23705).
+The loss is that of `objective.py`: both of its halves are of one model, and a step of robot and web samples moves the
+weights once. With *insulation* the cross-entropy of action tokens trains the decoder and what is behind it, and not
+what sees and reads: that learns from words, and from where to look (arXiv:2505.23705).
 
 bf16 matrix products over float32 weights, AdamW, linear warm-up then cosine decay to zero, gradient clipping, and an
 exponential moving average (EMA) of the weights, which is what gets deployed.
@@ -23,12 +18,12 @@ import torch
 from torch import Tensor
 
 from vla.errors import CheckpointError
-from vla.model.backbone import Embedded
-from vla.model.compact import PATCH
 from vla.model.kinds import AnyModel
-from vla.model.vla_model import VlaModel, answer_loss, grounding_loss
-from vla_policies.action_objective import action_loss
 from vla_policies.batches import Batch
+from vla_policies.objective import Objective, Weighing, told
+from vla_policies.precision import Precision
+from vla_policies.step_counts import StepCounts
+from vla_policies.step_parts import parts_of
 from vla_policies.web_batches import WebBatch
 
 
@@ -70,24 +65,28 @@ class StepMetrics:
     """Losses and accuracies of web samples, by their name in the log; empty without any."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Losses:
-    """What one batch of one kind gives."""
-
-    loss: Tensor
-    """To be made less."""
-    own: Tensor
-    """Of action tokens, or of words."""
-    grounding: Tensor
-    accuracy: float | Tensor
-    """Share of tokens that are right; NaN where there are none."""
-
-
 class Trainer:
     """A model, its optimizer and its average."""
 
-    def __init__(self, model: AnyModel, config: OptimizerConfig, total_steps: int) -> None:
+    def __init__(
+        self,
+        model: AnyModel,
+        config: OptimizerConfig,
+        total_steps: int,
+        *,
+        accumulate: int = 1,
+        precision: Precision = Precision.BF16,
+    ) -> None:
+        """Begin before the first step.
+
+        Args:
+            accumulate: parts that a step's samples are seen in, one after the other.
+            precision: of matrix products.
+        """
         self.model, self.config, self.total_steps = model, config, total_steps
+        weighing = Weighing(config.grounding_weight, config.label_spread, config.web_weight, config.insulation)
+        self._objective = Objective(model, weighing, precision)
+        self._accumulate = accumulate
         self.step = 0
         self.loss_limit = math.inf
         """A step whose loss is above it is not taken."""
@@ -115,8 +114,7 @@ class Trainer:
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss, metrics = self._measure(batch, web)
-        loss.backward()
+        metrics = self._gather_gradients(batch, web)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if not torch.isfinite(norm):
             raise self._astray("the gradient is not finite")
@@ -132,7 +130,8 @@ class Trainer:
     def validate(self, batch: Batch | None, web: WebBatch | None = None) -> StepMetrics:
         """The losses of a batch under the present weights, which stay as they are."""
         self.model.eval()
-        return self._measure(batch, web)[1]
+        figures = self._objective(batch, web, StepCounts.of(batch, web))[1]
+        return _metrics(figures, batch, web)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and optimizer moments, as flat named tensors."""
@@ -165,57 +164,19 @@ class Trainer:
             raise CheckpointError(f"the training state is of another model: {error}") from error
         self.step = step
 
+    def _gather_gradients(self, batch: Batch | None, web: WebBatch | None) -> StepMetrics:
+        """The gradient of the whole step, part by part, and all that is logged but the step's own."""
+        counts = StepCounts.of(batch, web)
+        figures: list[Tensor] = []
+        for part in zip(parts_of(batch, self._accumulate), parts_of(web, self._accumulate), strict=True):
+            loss, told_of_it = self._objective(*part, counts)
+            loss.backward()
+            figures.append(told_of_it)
+        return _metrics(torch.stack(figures).sum(0), batch, web)
+
     def _astray(self, what: str) -> FloatingPointError:
         self._optimizer.zero_grad(set_to_none=True)
         return FloatingPointError(f"{what} at step {self.step}: lower the learning rate if it happens again")
-
-    def _measure(self, batch: Batch | None, web: WebBatch | None) -> tuple[Tensor, StepMetrics]:
-        """The loss, and all that is logged of it but the step's own."""
-        parts: list[Tensor] = []
-        named: dict[str, float] = {}
-        action_loss = where_loss = accuracy = math.nan
-        if batch is not None:
-            robot = self._robot(batch)
-            parts.append(robot.loss)
-            action_loss, where_loss, accuracy = robot.own.item(), robot.grounding.item(), float(robot.accuracy)
-        if web is not None:
-            told, named = self._web(web)
-            parts.append(self.config.web_weight * told.loss)
-        loss = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return loss, StepMetrics(loss.item(), action_loss, where_loss, accuracy, 0.0, 0.0, named)
-
-    def _robot(self, batch: Batch) -> _Losses:
-        with torch.autocast(batch.state.device.type, torch.bfloat16):
-            prefix = self.model.backbone.embed(
-                batch.images, batch.text, batch.text_is_padding, batch.state, insulated=self.config.insulation
-            )
-            actions = action_loss(self.model, prefix, batch, self.config.label_spread)
-        where_loss = _where_loss(prefix, batch.points, next(iter(batch.images.values())))
-        loss = actions.loss + self.config.grounding_weight * where_loss
-        return _Losses(loss, actions.loss, where_loss, actions.accuracy)
-
-    def _web(self, web: WebBatch) -> tuple[_Losses, dict[str, float]]:
-        """The losses of web samples, and of each source those of its own."""
-        model = self.model
-        assert isinstance(model, VlaModel), "only the compact backbone answers in words"
-        with torch.autocast(web.image.device.type, torch.bfloat16):
-            prefix = model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
-            logits = model.answer_logits(prefix, web.answers)
-        losses, keep = answer_loss(logits, web.answers), web.answers >= 0
-        where_loss = _where_loss(prefix, web.points, web.image)
-        hit = (logits.detach().argmax(-1) == web.answers) | ~keep
-        text_loss = losses.sum() / keep.sum()
-        told = _Losses(
-            text_loss + self.config.grounding_weight * where_loss, text_loss, where_loss, hit[keep].float().mean()
-        )
-        named = {"web_loss": text_loss.item(), "web_grounding_loss": where_loss.item()}
-        for number, name in enumerate(web.sources):
-            rows = web.source == number
-            if rows.any():
-                named[f"{name}/loss"] = (losses[rows].sum() / keep[rows].sum()).item()
-                named[f"{name}/words_right"] = hit[rows][keep[rows]].float().mean().item()
-                named[f"{name}/answers_right"] = hit[rows].all(1).float().mean().item()
-        return told, named
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -225,12 +186,9 @@ class Trainer:
             self.average[name].lerp_(tensor, 1 - decay)
 
 
-def _where_loss(prefix: Embedded, points: Tensor, image: Tensor) -> Tensor:
-    """0 where the backbone does not say where it looks."""
-    if prefix.grounding is None:
-        return prefix.tokens.new_zeros((), dtype=torch.float32)
-    height, width = image.shape[1:3]
-    return grounding_loss(prefix.grounding, points, height // PATCH, width // PATCH)
+def _metrics(figures: Tensor, batch: Batch | None, web: WebBatch | None) -> StepMetrics:
+    found = told(figures, batch, web)
+    return StepMetrics(found.loss, found.action_loss, found.grounding_loss, found.accuracy, 0.0, 0.0, found.web)
 
 
 def _decay_groups(model: AnyModel, weight_decay: float) -> list[dict[str, object]]:

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from vla.model.transformer import attend
@@ -134,10 +134,12 @@ class RegressionHead(nn.Module):
         slots = self.slots + known  # (batch, horizon, width)
         return self.read(backbone.hidden(prefix, slots, False)[:, -len(self.slots) :]).float()
 
-    def loss(self, backbone: Reader, prefix: Any, targets: ChunkTargets) -> Float[Tensor, ""]:
-        """Mean absolute difference over the numbers that count."""
+    def loss(
+        self, backbone: Reader, prefix: Any, targets: ChunkTargets, count: Int64[Tensor, ""] | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean absolute difference over the numbers that count; see `mean_over`."""
         found = self.predict(backbone, prefix, targets.noise, targets.committed)
-        return mean_over((found - targets.actions).abs(), targets.is_padding)
+        return mean_over((found - targets.actions).abs(), targets.is_padding, count)
 
 
 class FlowHead(nn.Module):
@@ -179,12 +181,13 @@ class FlowHead(nn.Module):
         features: Float[Tensor, "batch prefix width"],
         is_padding: Bool[Tensor, "batch prefix"],
         targets: ChunkTargets,
+        count: Int64[Tensor, ""] | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean squared difference of velocities over the numbers that count."""
+        """Mean squared difference of velocities over the numbers that count; see `mean_over`."""
         time = targets.time[:, None].expand(targets.is_committed.shape).masked_fill(targets.is_committed, 1.0)
         x = time[..., None] * targets.actions + (1 - time[..., None]) * targets.noise
         velocity = self.velocity(x, time, self.context(features, is_padding))
-        return mean_over((velocity - (targets.actions - targets.noise)).square(), targets.is_padding)
+        return mean_over((velocity - (targets.actions - targets.noise)).square(), targets.is_padding, count)
 
     def context(
         self, features: Float[Tensor, "batch prefix width"], is_padding: Bool[Tensor, "batch prefix"]
@@ -271,8 +274,15 @@ def draw_times(count: int, generator: torch.Generator) -> Float[Tensor, " count"
 
 
 def mean_over(
-    errors: Float[Tensor, "batch horizon action_dim"], is_padding: Bool[Tensor, "batch horizon"]
+    errors: Float[Tensor, "batch horizon action_dim"],
+    is_padding: Bool[Tensor, "batch horizon"],
+    count: Int64[Tensor, ""] | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean over what is not padding; 0 if all is."""
+    """The mean over what is not padding; 0 if all is.
+
+    Args:
+        count: actions that the sum is divided by, where this is a part of a batch; those here if not given.
+    """
     keep = ~is_padding[..., None]
-    return (errors * keep).sum() / (keep.sum() * errors.shape[-1]).clamp(min=1)
+    count = keep.sum() if count is None else count
+    return (errors * keep).sum() / (count * errors.shape[-1]).clamp(min=1)

@@ -209,6 +209,7 @@ def token_loss(
     is_padding: Bool[Tensor, "batch tokens"],
     vocabulary: Vocabulary,
     spread: float,
+    count: Int64[Tensor, ""] | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy over the joint vocabulary, averaged over the tokens that are not padding.
 
@@ -218,15 +219,17 @@ def token_loss(
     Args:
         targets: action tokens, as the tokenizer numbers them.
         spread: standard deviation in tokens.
+        count: what the sum is divided by, where this is a part of a batch; the tokens here if not given.
     """
     keep = ~is_padding.flatten()
+    count = keep.sum() if count is None else count
     log_probability = logits.flatten(0, 1)[keep].float().log_softmax(-1)
     flat = targets.flatten()[keep]
     if spread == 0:
-        return -log_probability.gather(1, vocabulary.action_id(flat)[:, None]).mean()
+        return -log_probability.gather(1, vocabulary.action_id(flat)[:, None]).sum() / count
     token = torch.arange(vocabulary.num_action, device=logits.device)
     table = torch.softmax(-0.5 * ((token[:, None] - token[None, :]) / spread) ** 2, dim=-1)
-    return -(table[flat] * log_probability[:, vocabulary.num_text :]).sum(-1).mean()
+    return -(table[flat] * log_probability[:, vocabulary.num_text :]).sum(-1).sum() / count
 
 
 def answer_loss(
@@ -247,6 +250,7 @@ def grounding_loss(
     points: Float[Tensor, "batch roles 2"],
     rows: int,
     columns: int,
+    count: Int64[Tensor, ""] | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy between each role's attention and the cells around its true point.
 
@@ -255,13 +259,20 @@ def grounding_loss(
 
     Args:
         points: u right, v down, in 0..1.
+        count: what the sum is divided by, where this is a part of a batch; the points here if not given.
     """
-    present = ((points >= 0) & (points <= 1)).all(-1)  # NaN compares false
+    present = is_in_picture(points)
     if not present.any():
         return maps.sum() * 0.0
     log_weight = maps[present].float().log_softmax(-1)  # (points, cells)
     u, v = points[present].unbind(-1)
-    return -(bilinear_cells(u, v, rows, columns) * log_weight).sum(-1).mean()
+    count = present.sum() if count is None else count
+    return -(bilinear_cells(u, v, rows, columns) * log_weight).sum(-1).sum() / count
+
+
+def is_in_picture(points: Float[Tensor, "batch roles 2"]) -> Bool[Tensor, "batch roles"]:
+    """Which points are there, and inside the picture."""
+    return ((points >= 0) & (points <= 1)).all(-1)  # NaN compares false
 
 
 def bilinear_cells(
