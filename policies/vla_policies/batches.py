@@ -28,6 +28,9 @@ from vla.tokens.words import WordTokenizer
 from vla_datasets.windows import Frames
 from vla_policies.chunk_batches import ChunkBatches
 
+ALL = slice(None)
+"""Every sample."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -98,13 +101,20 @@ class FrameBatches:
             self._motion = on_device(_normalised_motion(frames, normalizer, len(counts)))
         self._device, self._shift, self._committed_share = device, shift_pixels, committed_share
 
-    def batch(self, indices: Int64[np.ndarray, " batch"], generator: torch.Generator | None) -> Batch:
-        """These frames, each camera's picture shifted by a few pixels if there is a generator."""
-        index = torch.from_numpy(indices).to(self._device)
+    def batch(
+        self, indices: Int64[np.ndarray, " whole"], generator: torch.Generator | None, share: slice = ALL
+    ) -> Batch:
+        """These frames, each camera's picture shifted by a few pixels if there is a generator.
+
+        Args:
+            share: which of them to give; what is random is drawn for all, so that shares put together are the whole.
+        """
+        whole = torch.from_numpy(indices).to(self._device)
+        index = whole[share]
         points = self._points[index]
         images: dict[str, Tensor] = {}
         for number, (name, frames) in enumerate(self._images.items()):
-            shift = self._shifts(len(index), generator)
+            shift = self._shifts(len(whole), generator, share)
             images[name] = shifted(frames, index, shift) if shift is not None else frames[index]
             if number == 0 and shift is not None:
                 height, width = frames.shape[1:3]
@@ -113,10 +123,10 @@ class FrameBatches:
         state = self._state[index]
         actions, is_padding, forced, steps = self._actions[index], self._is_padding[index], None, None
         if generator is not None and self._commits:
-            steps = self._committed_steps(index, generator)
+            steps = self._committed_steps(whole, generator)[share]
             state = state + self._motion[index, steps]
             actions, is_padding, forced = self._targets(index, steps)
-        chunks = None if self._chunks is None else self._chunks.targets(index, steps, generator)
+        chunks = None if self._chunks is None else self._chunks.targets(whole, steps, generator, share)
         return Batch(
             images,
             self._text[sentence],
@@ -158,10 +168,10 @@ class FrameBatches:
         )
         return torch.minimum(steps.to(self._device), self._steps_left[index])
 
-    def _shifts(self, batch: int, generator: torch.Generator | None) -> Tensor | None:
+    def _shifts(self, batch: int, generator: torch.Generator | None, share: slice) -> Tensor | None:
         if generator is None or self._shift == 0:
             return None
-        return torch.randint(-self._shift, self._shift + 1, (batch, 2), generator=generator).to(self._device)
+        return torch.randint(-self._shift, self._shift + 1, (batch, 2), generator=generator)[share].to(self._device)
 
 
 def _normalised_motion(

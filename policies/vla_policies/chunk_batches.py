@@ -43,16 +43,20 @@ class ChunkBatches:
 
     def targets(
         self,
-        index: Int64[Tensor, " batch"],
+        whole: Int64[Tensor, " whole"],
         steps: Int64[Tensor, " batch"] | None,
         generator: torch.Generator | None,
+        share: slice = slice(None),
     ) -> ChunkTargets:
         """The chunks of these frames.
 
         Args:
-            steps: so many actions of each row are committed to, and executed; the rest is what to do after them.
+            share: which of them to give; what is random is drawn for all.
+            steps: of those in the share, so many actions of each row are committed to, and executed; the rest is what
+                to do after them.
             generator: of noise and flow times; the same ones every time if there is none.
         """
+        index = whole[share]
         steps = torch.zeros_like(index) if steps is None else steps
         later = index + steps
         since = torch.arange(self._actions.shape[1], device=self._device) - steps[:, None]  # (batch, horizon)
@@ -60,11 +64,11 @@ class ChunkBatches:
         imitated = self._actions[later].gather(1, source[..., None].expand(-1, -1, self._actions.shape[2]))
         actions = torch.where(is_committed[..., None], self._executed[index], imitated)
         generator = generator or torch.Generator().manual_seed(VALIDATION_SEED)
-        noise = torch.randn(actions.shape, generator=generator)
+        noise = torch.randn((len(whole), *actions.shape[1:]), generator=generator)
         return ChunkTargets(
             actions=actions,
             is_committed=is_committed,
             is_padding=is_committed | self._is_padding[later].gather(1, source),
-            noise=noise.to(self._device),
-            time=draw_times(len(index), generator).to(self._device),
+            noise=noise[share].to(self._device),
+            time=draw_times(len(whole), generator)[share].to(self._device),
         )

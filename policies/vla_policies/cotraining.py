@@ -22,7 +22,9 @@ from vla.errors import ConfigError
 from vla.model.compact import CompactConfig
 from vla.tokens.text import TextTokenizer
 from vla_datasets.web.samples import PLACES
+from vla_policies.batches import ALL
 from vla_policies.place_words import PLACE_WORDS
+from vla_policies.processes import Processes
 from vla_policies.web_batches import WebBatch, WebBatches
 from vla_policies.web_rows import WebRows, load_web, open_web
 
@@ -48,17 +50,17 @@ class Cotraining:
     def sources(self) -> tuple[str, ...]:
         return self.batches.sources
 
-    def next_batch(self) -> WebBatch:
-        """The samples of one step."""
+    def next_batch(self, share: slice = ALL) -> WebBatch:
+        """The samples of one step, or this share of them."""
         generator = torch.Generator().manual_seed(WEB_SEED * (self._seed + 1) + self._position)
         rows = self.batches.rows(self._position, self.batch_size)
         self._position += self.batch_size
-        return self.batches.batch(rows, generator)
+        return self.batches.batch(rows, generator, share)
 
-    def validation_batch(self) -> WebBatch | None:
-        """What training never sees; None if nothing is held out."""
+    def validation_batch(self, processes: Processes) -> WebBatch | None:
+        """What training never sees, or this process's share of it; None if nothing is held out."""
         rows = self.batches.validation
-        return self.batches.batch(rows, None) if len(rows) else None
+        return self.batches.batch(rows, None, processes.share_if_enough(len(rows))) if len(rows) else None
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` goes on from, as JSON values."""

@@ -28,17 +28,17 @@ def parts_of[T](batch: T, among: int) -> list[T]:
     return [_rows(batch, share_of(number, among, total)) for number in range(among)]
 
 
-def require_parts(what: str, total: int, among: int) -> None:
-    """Return if each part gets a sample.
+def require_parts(what: str, total: int, accumulate: int, processes: int = 1) -> None:
+    """Return if each part of each process's share gets a sample.
 
     Raises:
         ConfigError: if not, or there are no parts.
     """
-    if among < 1:
-        raise ConfigError(f"accumulate={among}: expected 1 or more")
-    if total < among:
+    if accumulate < 1:
+        raise ConfigError(f"accumulate={accumulate}: expected 1 or more")
+    if total // processes < accumulate:
         raise ConfigError(
-            f"a step has {total} {what}, fewer than the {among} parts that processes and accumulate= make of it: "
+            f"a step has {total} {what}, fewer than {processes} processes with accumulate={accumulate} make parts of: "
             f"give a larger batch_size or fewer parts"
         )
 

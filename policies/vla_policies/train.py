@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import enum
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,16 @@ from vla_policies.checkpoint import (
     load_checkpoint,
     make_model,
     published_weights,
-    save_checkpoint,
     state_normalizer,
 )
+from vla_policies.checkpoint_writer import CheckpointWriter
 from vla_policies.chunk_batches import ChunkBatches, action_normalizer
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
 from vla_policies.pace import Pace
 from vla_policies.precision import Precision, require_precision
+from vla_policies.processes import Parallel, Processes, joined
 from vla_policies.roll_back import RollBackConfig, SpikeGuard
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.step_parts import require_parts
@@ -68,7 +69,7 @@ from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.web_batches import WebBatch, WebBatches
 from vla_policies.web_rows import WebRows
 
-CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", "accumulate")
+CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", "parallel", "accumulate")
 """What may differ when a run goes on: none of it changes what is learned, or no more than by rounding."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
 MAX_WORD_TOKENS = 1024
@@ -118,6 +119,9 @@ class TrainConfig:
     """Optimizer steps."""
     batch_size: int = 64
     """Robot samples a step."""
+    parallel: Parallel = Parallel.NONE
+    """What each of the processes that torchrun started has of the model: replicate (all of it), shard (a part) or
+    hybrid (a part within each host). A step's samples are those of all together."""
     accumulate: int = 1
     """Parts that a step's samples are seen in, one after the other: less memory, the same gradient."""
     precision: Precision = Precision.BF16
@@ -190,17 +194,20 @@ def train(config: TrainConfig) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(config.out)
-    with contextlib.ExitStack() as claim:
-        if out.exists() or not config.data:
+    with joined(config.parallel, config.device) as (processes, device), contextlib.ExitStack() as claim:
+        is_first = processes.is_first
+        if is_first and (out.exists() or not config.data):
             claim.enter_context(only_writer(out))
         resumed = _resumable(config)
+        processes.require_same("the step to go on from", resumed.step if resumed is not None else 0)
         start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
-        run = _Run(config, start if resumed is not None else _merged(start))
+        run = _Run(config, start if resumed is not None else _merged(start), processes, device)
         if resumed is not None:
             run.resume(resumed)
-        if not out.exists():
+        if is_first and not out.exists():
             claim.enter_context(only_writer(out))
-        run.train()
+        with contextlib.closing(CheckpointWriter()) as writer:
+            run.train(writer)
 
 
 def _tell(share: Share) -> None:
@@ -219,14 +226,16 @@ def _merged(start: Checkpoint | None) -> Checkpoint | None:
 class _Run:
     """One training run: what is read, what is learned, and where it stands."""
 
-    def __init__(self, config: TrainConfig, start: Checkpoint | None) -> None:
+    def __init__(
+        self, config: TrainConfig, start: Checkpoint | None, processes: Processes, device: torch.device
+    ) -> None:
         torch.manual_seed(config.seed)
         self._config, self._out = config, Path(config.out)
-        self._device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._processes, self._device = processes, device
         require_precision(config.precision, self._device)
-        require_parts("robot samples", config.batch_size, config.accumulate)
+        require_parts("robot samples", config.batch_size, config.accumulate, processes.among)
         choice = choose_backbone(config.backbone, config.pretrained, start)
-        self._data = _Data(config, start)
+        self._data = _Data(config, start, processes)
         frames = self._data.frames(done_steps=0)
         self._embodiment = frames.embodiment
         self._statistics, self._action_statistics = _statistics(config, start, frames)
@@ -236,7 +245,7 @@ class _Run:
         self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
         self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
         if num_asked:
-            require_parts("web samples", num_asked, config.accumulate)
+            require_parts("web samples", num_asked, config.accumulate, processes.among)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head, config.expert
@@ -258,6 +267,7 @@ class _Run:
             config.steps,
             accumulate=config.accumulate,
             precision=config.precision,
+            processes=processes,
         )
         self._guard = SpikeGuard(config.roll_back)
         self._seen = start.seen if start else SeenScenes()
@@ -273,21 +283,33 @@ class _Run:
         if "guard" in checkpoint.progress:
             self._guard.load_state_dict(checkpoint.progress["guard"])
 
-    def train(self) -> None:
-        config = self._config
-        log = TrainingLog(self._out, self._trainer.step, tensorboard=config.tensorboard)
-        gate = Gate(self._out, config.gate, config.gate_samples) if config.gate else None
-        if gate is not None and self._trainer.step == 0:
-            gate.measure("before", self._checkpoint())
+    def train(self, writer: CheckpointWriter) -> None:
+        config, is_first = self._config, self._processes.is_first
+        self._writer = writer
+        log = TrainingLog(self._out, self._trainer.step, tensorboard=config.tensorboard) if is_first else None
+        gate = Gate(self._out, config.gate, config.gate_samples) if config.gate and is_first else None
+        if self._trainer.step == 0:
+            self._ask(gate, "before")
         for end in [*(step for step in config.dagger_steps if step > self._trainer.step), config.steps]:
             self._train_until(end, log)
             if end < config.steps:
                 self._use(self._data.frames(end))
-                save_checkpoint(self._out, self._checkpoint())
-        if gate is not None:
-            gate.measure("after", self._checkpoint())
+                self._save(self._out, self._checkpoint())
+        self._ask(gate, "after")
 
-    def _train_until(self, end: int, log: TrainingLog) -> None:
+    def _ask(self, gate: Gate | None, when: str) -> None:
+        """What the policy knows of language and vision; the first process asks, and the others wait."""
+        if self._config.gate:
+            checkpoint = self._checkpoint()
+            if gate is not None:
+                gate.measure(when, checkpoint)
+            self._processes.wait()
+
+    def _save(self, folder: Path, checkpoint: Checkpoint) -> None:
+        if self._processes.is_first:
+            self._writer.save(folder, checkpoint)
+
+    def _train_until(self, end: int, log: TrainingLog | None) -> None:
         config, pace = self._config, Pace(self._samples_a_step)
         with progress_bar(config.steps, self._trainer.step) as show:
             while self._trainer.step < end:
@@ -297,13 +319,23 @@ class _Run:
                 step = self._trainer.step
                 show(step, metrics)
                 if step % config.log_every == 0 or step == end:
-                    log.write(step, figures(metrics) | pace.figures() | self._validation())
+                    self._write(log, step, figures(metrics) | pace.figures() | self._validation())
                 if step % config.checkpoint_every == 0 or step == end:
-                    save_checkpoint(self._out, self._checkpoint())
+                    self._save(self._out, self._checkpoint())
                 if config.keep_every and step % config.keep_every == 0:
-                    save_checkpoint(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
+                    self._save(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
+        self._wait_for_checkpoint()
 
-    def _step(self, pace: Pace, log: TrainingLog) -> StepMetrics | None:
+    def _write(self, log: TrainingLog | None, step: int, told: Mapping[str, float]) -> None:
+        if log is not None:
+            log.write(step, told)
+
+    def _wait_for_checkpoint(self) -> None:
+        """Return when the last one is on disk, in every process."""
+        self._writer.wait()
+        self._processes.wait()
+
+    def _step(self, pace: Pace, log: TrainingLog | None) -> StepMetrics | None:
         """One step; None if it was not taken, and the run went back to its last checkpoint."""
         with pace.waiting():
             batches = self._next_batches()
@@ -317,23 +349,27 @@ class _Run:
         pace.add_step()
         return metrics
 
-    def _roll_back(self, error: FloatingPointError, log: TrainingLog) -> None:
+    def _roll_back(self, error: FloatingPointError, log: TrainingLog | None) -> None:
         """Go on from the last checkpoint, with the samples behind those that led astray."""
         left_at = self._trainer.step
+        self._wait_for_checkpoint()
         if not (self._out / MANIFEST).exists() or not self._guard.may_go_back():
             raise error
         checkpoint = load_checkpoint(self._out, with_training=True)
         self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
-        log.rewind(checkpoint.step)
-        log.write(checkpoint.step, {"rolled_back_from": float(left_at)})
+        if log is not None:
+            log.rewind(checkpoint.step)
+            log.write(checkpoint.step, {"rolled_back_from": float(left_at)})
         Console(stderr=True, soft_wrap=True).print(f"{error}: back to the checkpoint of step {checkpoint.step}")
 
     def _next_batches(self) -> tuple[Batch | None, WebBatch | None]:
-        web = None if self._cotraining is None else self._cotraining.next_batch()
+        share, web = self._processes.share, None
+        if self._cotraining is not None:
+            web = self._cotraining.next_batch(share(self._cotraining.batch_size))
         if not self._trains_robot:
             return None, web
         rows = self._train_rows[next(self._sampler)]
-        return self._batches.batch(rows, self._generator()), web
+        return self._batches.batch(rows, self._generator(), share(len(rows))), web
 
     @property
     def _trains_robot(self) -> bool:
@@ -394,7 +430,7 @@ class _Run:
         found: dict[str, float] = {}
         if len(self._validation_rows) and self._trains_robot:
             found |= self._robot_validation(self._validation_rows)
-        web = None if self._cotraining is None else self._cotraining.validation_batch()
+        web = None if self._cotraining is None else self._cotraining.validation_batch(self._processes)
         if web is not None:
             told = self._trainer.validate(None, web).web
             found |= {f"validation_{name}": value for name, value in told.items()}
@@ -404,7 +440,8 @@ class _Run:
         """In one batch if the model is small; no more samples at once than in training if it is not."""
         most = len(rows) if isinstance(self._backbone, CompactConfig) else self._config.batch_size
         parts = [rows[start : start + most] for start in range(0, len(rows), most)]
-        told = [self._trainer.validate(self._batches.batch(part, None)) for part in parts]
+        share = self._processes.share_if_enough
+        told = [self._trainer.validate(self._batches.batch(part, None, share(len(part)))) for part in parts]
         sizes = [len(part) for part in parts]
         found = {"validation_loss": float(np.average([metrics.loss for metrics in told], weights=sizes))}
         if self._config.head.has_tokens:
@@ -424,7 +461,7 @@ class _Run:
             step=self._trainer.step,
             seen=self._seen,
             adapter=self._config.adapter,
-            weights={name: tensor.cpu() for name, tensor in self._trainer.average.items()},
+            weights=self._trainer.average_state(),
             training=self._trainer.state_dict(),
             progress={"sampler": self._sampler.state_dict(), "guard": self._guard.state_dict()}
             | ({} if self._cotraining is None else {"web": self._cotraining.state_dict()}),
@@ -436,8 +473,8 @@ class _Run:
 class _Data:
     """The stores of a run: given or collected, and one more for each round of DAgger."""
 
-    def __init__(self, config: TrainConfig, start: Checkpoint | None) -> None:
-        self._config, self._start = config, start
+    def __init__(self, config: TrainConfig, start: Checkpoint | None, processes: Processes) -> None:
+        self._config, self._start, self._processes = config, start, processes
         self._folder = Path(config.out) / "data"
 
     def num_rounds(self, done_steps: int) -> int:
@@ -459,13 +496,14 @@ class _Data:
     def _collected(self, name: str, calls: Sequence[str], round_number: int) -> str:
         path = self._folder / name
         is_whole = path / "collected"
-        if not is_whole.exists():
+        if self._processes.is_first and not is_whole.exists():
             # Scenes of different runs, rounds and calls are different, and evaluation begins at a million.
             seed = self._config.seed * SEEDS_PER_RUN + round_number * SEEDS_PER_ROUND
             for number, call in enumerate(calls):
                 own = [f"seed={seed + number * SEEDS_PER_CALL}", f"horizon={self._config.horizon}", f"out={path}"]
                 _run_command("collect", [*call.split(), *own])
             write_atomically(is_whole, "")
+        self._processes.wait()
         return str(path)
 
 

@@ -16,12 +16,15 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from vla.errors import CheckpointError
 from vla.model.kinds import AnyModel
 from vla_policies.batches import Batch
 from vla_policies.objective import Objective, Weighing, told
 from vla_policies.precision import Precision
+from vla_policies.processes import Processes
+from vla_policies.spreading import gradients_kept, like, spread, whole
 from vla_policies.step_counts import StepCounts
 from vla_policies.step_parts import parts_of
 from vla_policies.web_batches import WebBatch
@@ -76,17 +79,22 @@ class Trainer:
         *,
         accumulate: int = 1,
         precision: Precision = Precision.BF16,
+        processes: Processes | None = None,
+        has_idle: bool = True,
     ) -> None:
         """Begin before the first step.
 
         Args:
             accumulate: parts that a step's samples are seen in, one after the other.
             precision: of matrix products.
+            processes: those that each see a share of a step's samples; this one alone if not given.
+            has_idle: whether some weights that train get no gradient.
         """
         self.model, self.config, self.total_steps = model, config, total_steps
         weighing = Weighing(config.grounding_weight, config.label_spread, config.web_weight, config.insulation)
-        self._objective = Objective(model, weighing, precision)
-        self._accumulate = accumulate
+        self._accumulate, self._processes = accumulate, processes or Processes()
+        device = next(model.parameters()).device
+        self._objective = spread(Objective(model, weighing, precision), self._processes, device, has_idle=has_idle)
         self.step = 0
         self.loss_limit = math.inf
         """A step whose loss is above it is not taken."""
@@ -115,7 +123,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         metrics = self._gather_gradients(batch, web)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = self._clip_gradients()
         if not torch.isfinite(norm):
             raise self._astray("the gradient is not finite")
         if metrics.loss > self.loss_limit:
@@ -130,16 +138,29 @@ class Trainer:
     def validate(self, batch: Batch | None, web: WebBatch | None = None) -> StepMetrics:
         """The losses of a batch under the present weights, which stay as they are."""
         self.model.eval()
-        figures = self._objective(batch, web, StepCounts.of(batch, web))[1]
-        return _metrics(figures, batch, web)
+        figures = self._objective(batch, web, self._counts(batch, web))[1]
+        return _metrics(self._processes.summed(figures), batch, web)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights and optimizer moments, as flat named tensors."""
+        """Weights and optimizer moments, as flat named tensors: for the first process; every one must ask."""
         state = {f"weights/{name}": tensor for name, tensor in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 state[f"optimizer/{key}/{name}"] = value
-        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+        return self._gathered(state)
+
+    def average_state(self) -> dict[str, Tensor]:
+        """The average, as `state_dict` gives the weights."""
+        return self._gathered(self.average)
+
+    def _gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copies that later steps leave alone, each whole."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            all_of_it = whole(tensor.detach())
+            if self._processes.is_first:
+                found[name] = all_of_it.cpu().contiguous().clone()
+        return found
 
     def load_state_dict(self, state: Mapping[str, Tensor], average: Mapping[str, Tensor], step: int) -> None:
         """Go on exactly where `state_dict` was taken.
@@ -150,29 +171,44 @@ class Trainer:
         weights = {name.removeprefix("weights/"): t for name, t in state.items() if name.startswith("weights/")}
         self._optimizer.state.clear()
         try:
-            self.model.load_state_dict(weights)
+            held = self.model.state_dict()
+            self.model.load_state_dict({name: _like(value, held.get(name)) for name, value in weights.items()})
             for name, parameter in self.model.named_parameters():
                 # A parameter that never had a gradient has no moments: the other cameras, by web samples alone.
                 if f"optimizer/step/{name}" in state:
                     self._optimizer.state[parameter] = {
-                        key: _like(state[f"optimizer/{key}/{name}"], parameter, key)
+                        key: _like(state[f"optimizer/{key}/{name}"], None if key == "step" else parameter)
                         for key in ("step", "exp_avg", "exp_avg_sq")
                     }
             for name, tensor in average.items():
-                self.average[name].copy_(tensor)
+                self.average[name].copy_(_like(tensor, self.average[name]))
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the training state is of another model: {error}") from error
         self.step = step
 
     def _gather_gradients(self, batch: Batch | None, web: WebBatch | None) -> StepMetrics:
         """The gradient of the whole step, part by part, and all that is logged but the step's own."""
-        counts = StepCounts.of(batch, web)
+        counts = self._counts(batch, web)
+        parts = list(zip(parts_of(batch, self._accumulate), parts_of(web, self._accumulate), strict=True))
         figures: list[Tensor] = []
-        for part in zip(parts_of(batch, self._accumulate), parts_of(web, self._accumulate), strict=True):
-            loss, told_of_it = self._objective(*part, counts)
-            loss.backward()
+        for number, part in enumerate(parts, start=1):
+            with gradients_kept(self._objective, is_last=number == len(parts)):
+                loss, told_of_it = self._objective(*part, counts)
+                # Gradients are averaged over processes; their sum is meant.
+                (loss * self._processes.among).backward()
             figures.append(told_of_it)
-        return _metrics(torch.stack(figures).sum(0), batch, web)
+        return _metrics(self._processes.summed(torch.stack(figures).sum(0)), batch, web)
+
+    def _counts(self, batch: Batch | None, web: WebBatch | None) -> StepCounts:
+        """Of the whole step, in all processes."""
+        return StepCounts.unstacked(self._processes.summed(StepCounts.of(batch, web).stacked()))
+
+    def _clip_gradients(self) -> Tensor:
+        """The norm of the whole gradient before it was made no larger than `gradient_clip`."""
+        moved = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = whole(get_total_norm([parameter.grad for parameter in moved if parameter.grad is not None]))
+        clip_grads_with_norm_(moved, self.config.gradient_clip, norm)
+        return norm
 
     def _astray(self, what: str) -> FloatingPointError:
         self._optimizer.zero_grad(set_to_none=True)
@@ -198,5 +234,6 @@ def _decay_groups(model: AnyModel, weight_decay: float) -> list[dict[str, object
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _like(value: Tensor, parameter: Tensor, key: str) -> Tensor:
-    return value.clone() if key == "step" else value.to(parameter.device, copy=True)
+def _like(value: Tensor, other: Tensor | None) -> Tensor:
+    """Where and in what parts the other one is; a copy, if there is none."""
+    return value.clone() if other is None else like(value, other)

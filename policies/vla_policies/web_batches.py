@@ -22,7 +22,7 @@ from vla.interfaces import PADDING_ID
 from vla.model.vla_model import END_ID
 from vla.tokens.words import WordTokenizer
 from vla_datasets.mixing.mixture import Mixture, SourceShare
-from vla_policies.batches import shifted
+from vla_policies.batches import ALL, shifted
 from vla_policies.place_words import coarse
 from vla_policies.web_rows import NO_PICTURE, WebRows
 
@@ -135,15 +135,21 @@ class WebBatches:
         draws = (self._mixture.draw(position + place) for place in range(count))
         return np.array([self._rows[draw.source][draw.item] for draw in draws], np.int64)
 
-    def batch(self, indices: Int64[np.ndarray, " batch"], generator: torch.Generator | None) -> WebBatch:
-        """These rows, each picture shifted by a few pixels if there is a generator."""
-        index = torch.from_numpy(indices).to(self._device)
+    def batch(
+        self, indices: Int64[np.ndarray, " whole"], generator: torch.Generator | None, share: slice = ALL
+    ) -> WebBatch:
+        """These rows, each picture shifted by a few pixels if there is a generator.
+
+        Args:
+            share: which of them to give; what is random is drawn for all, so that shares put together are the whole.
+        """
+        index = torch.from_numpy(indices).to(self._device)[share]
         picture, points = self._picture[index], self._points[index]
         is_blind = picture == NO_PICTURE
         answers = self._answers[index]
         longest = int((answers != PADDING_ID).sum(1).max())
         return WebBatch(
-            image=self._images(picture, points, generator),
+            image=self._images(picture, points, self._shifts(len(indices), generator, share)),
             is_blind=is_blind,
             text=self._text[index],
             text_is_padding=self._text_is_padding[index],
@@ -157,17 +163,21 @@ class WebBatches:
         self,
         picture: Int64[Tensor, " batch"],
         points: Float[Tensor, "batch roles 2"],
-        generator: torch.Generator | None,
+        shift: Int64[Tensor, "batch 2"] | None,
     ) -> UInt8[Tensor, "batch height width 3"]:
         if not len(self._pictures):
             height, width = self._pictures.shape[1:3]
             return self._pictures.new_zeros((len(picture), height, width, 3))
         index = picture.clamp(min=0)
-        if generator is None or self._shift == 0:
+        if shift is None:
             return self._pictures[index]
-        shift = torch.randint(-self._shift, self._shift + 1, (len(picture), 2), generator=generator).to(self._device)
         # A place that is told stays where it is.
         return shifted(self._pictures, index, shift * points.isnan().all(dim=(1, 2))[:, None])
+
+    def _shifts(self, batch: int, generator: torch.Generator | None, share: slice) -> Int64[Tensor, "share 2"] | None:
+        if generator is None or self._shift == 0:
+            return None
+        return torch.randint(-self._shift, self._shift + 1, (batch, 2), generator=generator)[share].to(self._device)
 
 
 def _content(rows: WebRows, mine: Int64[np.ndarray, " mine"]) -> str:

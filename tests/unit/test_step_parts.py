@@ -126,7 +126,7 @@ def test_shares_differ_by_one_sample_at_most() -> None:
     assert [place for share in shares for place in share] == list(range(10))
 
 
-@pytest.mark.parametrize(("total", "among", "message"), [(3, 4, "3 robot samples, fewer than the 4"), (3, 0, "=0: ex")])
+@pytest.mark.parametrize(("total", "among", "message"), [(3, 4, "3 robot samples, fewer than"), (3, 0, "=0: ex")])
 def test_parts_without_samples_are_refused(total: int, among: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         require_parts("robot samples", total, among)

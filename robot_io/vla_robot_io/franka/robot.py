@@ -105,7 +105,7 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     if process.stdout.readline().strip() != "done":
         raise OSError(f"the simulated controller at {_SIMULATED} did not start: is another one running?")
     proxy = FciProxy(_PROXY, _SIMULATED)
-    link = FrankaLink(FrankaLinkConfig(proxy.host, dynamics_factor=1.0, real_time=False), NoGripper(MAX_OPENING_M))
+    link = FrankaLink(FrankaLinkConfig(proxy.host, real_time=False), NoGripper(MAX_OPENING_M))
     link.keeps = (process, proxy)
     arm = make_arm(clock, link, MODELS["fr3"], "emulated FR3", rate_hz)
     return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm))
