@@ -30,11 +30,10 @@ from vla.model.vla_model import Head
 from vla_datasets.store import EpisodeStore
 from vla_datasets.web.shards import write_shards
 from vla_policies.checkpoint import load_checkpoint
+from vla_policies.gate import ask
 from vla_policies.loading import load_policy
 from vla_policies.rollout import rollout
 from vla_policies.train import TrainConfig, Words, train
-from vla_policies.vqa import measure_vqa
-from vla_policies.web_rows import load_web, open_web
 
 FOLDER = Path("runs/heads")
 STEPS = int(os.environ.get("HEADS_STEPS", "2000"))
@@ -182,6 +181,5 @@ def _text(kind: str, out: Path) -> dict[str, object]:
     path = FOLDER / kind / "asked"
     write_shards([question(kind, UNSEEN + seed) for seed in range(ASKED)], path)
     checkpoint = load_checkpoint(out)
-    rows = load_web([open_web(str(path))], checkpoint.embodiment.cameras[0])
-    exact = measure_vqa(checkpoint.build_model(), checkpoint.text_tokenizer, rows).all.exact
+    exact = ask(checkpoint, [str(path)], 0).all.exact
     return {"text_accuracy": exact.success, "text": dataclasses.asdict(exact)}

@@ -16,7 +16,7 @@ from vla.model.vlm.vlm_config import PretrainedConfig, VlmConfig
 from vla.model.vlm.vlm_model import VlmModel
 from vla.tokens.words import PretrainedWords, WordTokenizer
 from vla_policies.checkpoint import Checkpoint
-from vla_policies.cotraining import with_voice
+from vla_policies.cotraining import SILENT, with_voice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,12 @@ class BackboneChoice:
         """The choice with room for answers in words, if there are to be any.
 
         Raises:
-            ConfigError: if there are, and the backbone is none that is trained to answer here.
+            ConfigError: if there are, and the backbone's checkpoint knows no way to end one.
         """
         if isinstance(self.config, CompactConfig):
             return dataclasses.replace(self, config=with_voice(self.config, self.start, is_asked))
-        if is_asked:
-            raise ConfigError(f"web= trains the compact backbone alone, not {self.config.family}: leave web= out")
+        if is_asked and not self.config.answer_tokens:
+            raise ConfigError(SILENT)
         return self
 
     def load_weights(self, model: AnyModel) -> None:

@@ -38,7 +38,7 @@ from vla.model.vlm.vlm_model import VlmModel
 from vla.normalization import Normalizer, Scheme, Statistics
 from vla.tokens.files import tokenizer_from_json
 from vla.tokens.text import TextTokenizer
-from vla.tokens.words import PretrainedWords, WordTokenizer
+from vla.tokens.words import PLACE, PretrainedWords, WordTokenizer
 from vla_policies.chunk_batches import action_normalizer
 from vla_policies.seen_scenes import SeenScenes
 
@@ -330,14 +330,20 @@ def _words_to_json(words: WordTokenizer) -> tuple[dict[str, Any], dict[str, byte
         return json.loads(words.to_json()), {}
     content = words.to_json().encode()
     name = f"words-{sha256(content)[:12]}.json"
-    told = {"kind": "pretrained", "template": words.template, "is_lower_case": words.is_lower_case}
+    told = {
+        "kind": "pretrained",
+        "template": words.template,
+        "is_lower_case": words.is_lower_case,
+        "question": words.question,
+    }
     return told, {name: content}
 
 
 def _words_from_json(directory: Path, tree: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> WordTokenizer:
     if tree.get("kind") == "pretrained":
         source = _read_file(directory, files, "words").decode()
-        return PretrainedWords(source, str(tree["template"]), bool(tree["is_lower_case"]))
+        question = str(tree.get("question", PLACE))
+        return PretrainedWords(source, str(tree["template"]), bool(tree["is_lower_case"]), question)
     return TextTokenizer.from_json(json.dumps(tree))
 
 

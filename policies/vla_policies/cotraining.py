@@ -32,6 +32,9 @@ ANSWER_TOKENS = 16
 """Of the longest answer, where nothing else is said."""
 WEB_SEED = 7919
 """Apart from the seeds that robot samples are drawn by."""
+SILENT = (
+    "the checkpoint to begin with does not answer in words (answer_tokens=0): train it with web= from the beginning"
+)
 
 
 class Cotraining:
@@ -91,7 +94,7 @@ def num_web(batch_size: int, share: float) -> int:
 
 
 def read_web(paths: Sequence[str], camera: CameraSpec) -> WebRows:
-    """The samples at these paths; what is left out is said.
+    """The samples at these paths, their pictures of a camera's size; what is left out is said.
 
     Raises:
         DataError: naming what cannot be read.
@@ -115,10 +118,7 @@ def with_voice(backbone: CompactConfig, start: CompactConfig | None, is_asked: b
     """
     if start is not None:
         if is_asked and not start.answer_tokens:
-            raise ConfigError(
-                "the checkpoint to begin with does not answer in words (answer_tokens=0): train it with web= from the "
-                "beginning"
-            )
+            raise ConfigError(SILENT)
         return dataclasses.replace(backbone, answer_tokens=start.answer_tokens)
     if is_asked and not backbone.answer_tokens:
         return dataclasses.replace(backbone, answer_tokens=ANSWER_TOKENS)

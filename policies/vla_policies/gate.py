@@ -14,8 +14,8 @@ from rich.console import Console
 
 from vla.files import write_atomically
 from vla_policies.checkpoint import Checkpoint
-from vla_policies.vqa import measure_vqa
-from vla_policies.web_rows import load_web, open_web
+from vla_policies.vqa import VqaReport, measure_vqa
+from vla_policies.web_rows import load_web, open_web, seen_by
 
 GATE_FILE = "gate.json"
 
@@ -41,9 +41,7 @@ class Gate:
         told = self._read()
         if told.get(when, {}).get("step") == checkpoint.step:
             return
-        camera = checkpoint.embodiment.cameras[0]
-        rows = load_web([open_web(path) for path in self._data], camera, samples=self._samples)
-        report = measure_vqa(checkpoint.build_model(), checkpoint.text_tokenizer, rows)
+        report = ask(checkpoint, self._data, self._samples)
         told |= {"data": self._data, when: {"step": checkpoint.step} | report.to_json()}
         if when == "after" and (before := told.get("before", {}).get("all", {}).get("exact", {}).get("success")):
             told["kept"] = report.all.exact.success / before
@@ -53,3 +51,19 @@ class Gate:
 
     def _read(self) -> dict[str, Any]:
         return json.loads(self._path.read_text()) if self._path.exists() else {}
+
+
+def ask(checkpoint: Checkpoint, data: Sequence[str], samples: int, device: str = "cpu") -> VqaReport:
+    """What a checkpoint knows of the questions at these paths.
+
+    Args:
+        samples: how many of each of `data`; 0 for all.
+
+    Raises:
+        ConfigError: if the policy does not answer in words.
+        DataError: naming what cannot be read.
+    """
+    camera = seen_by(checkpoint.backbone, checkpoint.embodiment.cameras[0])
+    rows = load_web([open_web(path) for path in data], camera, samples=samples)
+    model = checkpoint.build_model().to(device)
+    return measure_vqa(model, checkpoint.text_tokenizer, checkpoint.backbone, rows)

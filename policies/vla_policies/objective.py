@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from vla.model.backbone import Embedded
 from vla.model.compact import PATCH
 from vla.model.kinds import AnyModel
-from vla.model.vla_model import VlaModel, answer_loss, grounding_loss
+from vla.model.vla_model import answer_loss, grounding_loss
 from vla_policies.action_objective import action_loss
 from vla_policies.batches import Batch
 from vla_policies.precision import Precision, autocast
@@ -86,9 +87,8 @@ class Objective(nn.Module):
     def _web(self, web: WebBatch, counts: StepCounts) -> tuple[Tensor, Tensor, Float[Tensor, "sources kinds"]]:
         """The losses of web samples, and of each source the sums that its figures are made of."""
         model = self.model
-        assert isinstance(model, VlaModel), "only the compact backbone answers in words"
         with autocast(self._precision, web.image.device):
-            prefix = model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
+            prefix: Any = model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
             logits = model.answer_logits(prefix, web.answers)
         losses, keep = answer_loss(logits, web.answers), web.answers >= 0
         where = _where_loss(prefix, web.points, web.image, counts.web_points)

@@ -66,8 +66,8 @@ from vla_policies.step_parts import require_parts
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
-from vla_policies.web_batches import WebBatch, WebBatches
-from vla_policies.web_rows import WebRows
+from vla_policies.web_batches import Voice, WebBatch, WebBatches
+from vla_policies.web_rows import WebRows, seen_by
 
 CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", "parallel", "accumulate")
 """What may differ when a run goes on: none of it changes what is learned, or no more than by rounding."""
@@ -241,7 +241,7 @@ class _Run:
         self._statistics, self._action_statistics = _statistics(config, start, frames)
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
         num_asked = num_web(config.batch_size, config.web_share) if config.web else 0
-        web = read_web(config.web, self._embodiment.cameras[0]) if config.web else None
+        web = read_web(config.web, seen_by(choice.config, self._embodiment.cameras[0])) if config.web else None
         self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
         self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
         if num_asked:
@@ -382,18 +382,18 @@ class _Run:
 
     def _with_web(self, rows: WebRows, batch_size: int) -> Cotraining:
         config = self._config
+        voice = Voice.of(self._backbone, self._action_tokenizer.vocabulary_size)
         batches = WebBatches(
             rows,
             self._text_tokenizer,
-            text_tokens=self._backbone.text_tokens,
-            answer_tokens=self._backbone.answer_tokens,
+            voice,
             device=self._device,
             seed=config.seed,
             weights=config.web_weights,
             validation_share=config.validation_share,
             shift_pixels=config.shift_pixels,
         )
-        tell(batches.too_long, "do not fit into backbone.text_tokens or backbone.answer_tokens")
+        tell(batches.too_long, f"do not fit into {' or '.join(voice.options)}")
         return Cotraining(batches, batch_size, config.seed)
 
     def _use(self, frames: Frames) -> None:

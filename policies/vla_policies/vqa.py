@@ -23,13 +23,12 @@ from vla.decoding.answers import answer_greedily
 from vla.errors import ConfigError
 from vla.interfaces import PADDING_ID
 from vla.intervals import Share, share
-from vla.model.compact import Prefix
-from vla.model.kinds import AnyModel
+from vla.model.backbone import Embedded
+from vla.model.kinds import AnyBackboneConfig, AnyModel
 from vla.model.vla_model import VlaModel
-from vla.tokens.text import TextTokenizer
 from vla.tokens.words import WordTokenizer
 from vla_policies.vqa_scores import NEAR, Score, distance, score
-from vla_policies.web_batches import WebBatches
+from vla_policies.web_batches import Voice, WebBatches
 from vla_policies.web_rows import WebRows
 
 BATCH = 64
@@ -100,23 +99,16 @@ class VqaReport:
         }
 
 
-def measure_vqa(model: AnyModel, tokenizer: WordTokenizer, rows: WebRows) -> VqaReport:
-    """Ask a model everything in `rows`.
+def measure_vqa(model: AnyModel, tokenizer: WordTokenizer, backbone: AnyBackboneConfig, rows: WebRows) -> VqaReport:
+    """Ask a model everything in `rows`, whose pictures have the size that the backbone sees (`seen_by`).
 
     Raises:
         ConfigError: if the model does not answer in words, or nothing can be asked.
     """
-    if not isinstance(model, VlaModel) or not isinstance(tokenizer, TextTokenizer) or not model.num_answer_tokens:
+    if not model.num_answer_tokens:
         raise ConfigError("this policy does not answer in words (answer_tokens=0): train it with web=")
-    device = model.logits.weight.device
-    asked = WebBatches(
-        rows,
-        tokenizer,
-        text_tokens=model.backbone.config.text_tokens,
-        answer_tokens=model.num_answer_tokens,
-        device=device,
-        seed=0,
-    )
+    voice = Voice.of(backbone, model.vocabulary.num_action)
+    asked = WebBatches(rows, tokenizer, voice, device=next(model.parameters()).device, seed=0)
     fitting = asked.fitting
     answered = [
         answer
@@ -134,15 +126,15 @@ def measure_vqa(model: AnyModel, tokenizer: WordTokenizer, rows: WebRows) -> Vqa
 
 @torch.no_grad()
 def _ask(
-    model: VlaModel, tokenizer: TextTokenizer, rows: WebRows, asked: WebBatches, index: Int64[np.ndarray, " rows"]
+    model: AnyModel, tokenizer: WordTokenizer, rows: WebRows, asked: WebBatches, index: Int64[np.ndarray, " rows"]
 ) -> list[Answered]:
     padded = np.concatenate([index, np.repeat(index[:1], BATCH - len(index))])
     batch = asked.batch(padded, None)
     embed = model.backbone.embed_question
     prefix = embed(batch.image, batch.is_blind, batch.text, batch.text_is_padding)
     blind = embed(batch.image, torch.ones_like(batch.is_blind), batch.text, batch.text_is_padding)
-    said, said_blind = (_words(answer_greedily(model, seen), tokenizer) for seen in (prefix, blind))
-    looks = _looks(model, prefix).tolist()
+    said, said_blind = (_words(model, answer_greedily(model, seen), tokenizer) for seen in (prefix, blind))
+    looks = _looks(model, prefix)
     return [
         Answered(
             kind=rows.kinds[row],
@@ -152,21 +144,29 @@ def _ask(
             blind=said_blind[place],
             score=score(said[place], rows.answers[row]),
             blind_score=score(said_blind[place], rows.answers[row]),
-            looked=tuple(
-                distance(tuple(look), tuple(point)) <= NEAR
-                for look, point in zip(looks[place], rows.points[row].tolist(), strict=True)
-                if not np.isnan(point).any()
-            ),
+            looked=() if looks is None else _near(looks[place].tolist(), rows.points[row].tolist()),
         )
         for place, row in enumerate(index)
     ]
 
 
-def _words(ids: Int64[Tensor, "batch tokens"], tokenizer: TextTokenizer) -> list[str]:
-    return [tokenizer.decode([token for token in row if token != PADDING_ID]) for row in ids.tolist()]
+def _words(model: AnyModel, ids: Int64[Tensor, "batch tokens"], tokenizer: WordTokenizer) -> list[str]:
+    left_out = (PADDING_ID, model.end_id)
+    return [tokenizer.decode([token for token in row if token not in left_out]) for row in ids.tolist()]
 
 
-def _looks(model: VlaModel, prefix: Prefix) -> Float[Tensor, "batch roles 2"]:
-    """Where each role looks on average, as the arm is told: u right, v down."""
+def _looks(model: AnyModel, prefix: Embedded) -> Float[Tensor, "batch roles 2"] | None:
+    """Where each role looks on average, as the arm is told: u right, v down; None where no query has a name."""
+    if not isinstance(model, VlaModel) or prefix.grounding is None:
+        return None
     cells: Any = model.backbone.connectors[0].cells
     return prefix.grounding.softmax(-1) @ cells
+
+
+def _near(looks: list[list[float]], points: list[list[float]]) -> tuple[bool, ...]:
+    """Of each role that has a point."""
+    return tuple(
+        distance(tuple(look), tuple(point)) <= NEAR
+        for look, point in zip(looks, points, strict=True)
+        if not np.isnan(point).any()
+    )

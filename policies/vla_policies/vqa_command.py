@@ -16,9 +16,9 @@ from vla.errors import ConfigError
 from vla.files import write_atomically
 from vla.intervals import Share
 from vla_policies.checkpoint import load_checkpoint
-from vla_policies.vqa import KindScores, VqaReport, measure_vqa
+from vla_policies.gate import ask
+from vla_policies.vqa import KindScores, VqaReport
 from vla_policies.vqa_scores import NEAR
-from vla_policies.web_rows import load_web, open_web
 
 
 @dataclasses.dataclass
@@ -29,7 +29,7 @@ class VqaConfig:
     """
 
     policy: str = MISSING
-    """Checkpoint folder of a policy that was trained with `web`."""
+    """Checkpoint folder of a policy that was trained with `web`, or that has a pretrained backbone."""
     data: list[str] = MISSING
     """Web samples that it was not trained on: folders of shards, files of JSON lines."""
     samples: int = 1000
@@ -57,8 +57,7 @@ def vqa(config: VqaConfig) -> None:
     if config.samples < 0 or config.examples < 0:
         raise ConfigError(f"samples and examples are counts, got {config.samples} and {config.examples}")
     checkpoint = load_checkpoint(Path(config.policy))
-    rows = load_web([open_web(path) for path in config.data], checkpoint.embodiment.cameras[0], samples=config.samples)
-    report = measure_vqa(checkpoint.build_model().to(config.device or "cpu"), checkpoint.text_tokenizer, rows)
+    report = ask(checkpoint, config.data, config.samples, config.device or "cpu")
     print_report(report)
     _print_examples(report, config.examples)
     if config.out is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from torch import Tensor
 from vla.errors import ConfigError, DataError
 from vla.files import sha256
 from vla.interfaces import PADDING_ID
+from vla.model.kinds import AnyBackboneConfig
 from vla.model.vla_model import END_ID
+from vla.model.vlm.vlm_config import VlmConfig
+from vla.tokens.text import TextTokenizer
 from vla.tokens.words import WordTokenizer
 from vla_datasets.mixing.mixture import Mixture, SourceShare
 from vla_policies.batches import ALL, shifted
@@ -28,6 +31,39 @@ from vla_policies.web_rows import NO_PICTURE, WebRows
 
 MAX_VALIDATION = 512
 """Rows that are held out and looked at now and then."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """What a backbone can be asked, and can say."""
+
+    text_tokens: int
+    """Of the longest question."""
+    answer_tokens: int
+    """Of the longest answer, its end included."""
+    end_id: int = END_ID
+    unsaid: range = range(0)
+    """Text ids that stand for actions, and are no words."""
+    group: str = "backbone"
+    """Of the options that say how long texts may be."""
+
+    @staticmethod
+    def of(backbone: AnyBackboneConfig, num_actions: int) -> Voice:
+        """That of a backbone with a way to end an answer."""
+        text, answer = backbone.text_tokens, backbone.answer_tokens
+        if isinstance(backbone, VlmConfig):
+            return Voice(text, answer, backbone.prompt.end[0], backbone.given_up(num_actions), "pretrained")
+        return Voice(text, answer)
+
+    @property
+    def options(self) -> tuple[str, str]:
+        """Those that say how long questions and answers may be."""
+        return f"{self.group}.text_tokens", f"{self.group}.answer_tokens"
+
+    def fits(self, asked: Sequence[int], told: Sequence[int]) -> bool:
+        """Whether a question and its answer can be asked and said."""
+        is_short = 0 < len(asked) <= self.text_tokens and len(told) < self.answer_tokens
+        return is_short and not any(token in self.unsaid for token in (*asked, *told))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +93,15 @@ class WebBatches:
         self,
         rows: WebRows,
         tokenizer: WordTokenizer,
+        voice: Voice,
         *,
-        text_tokens: int,
-        answer_tokens: int,
         device: torch.device,
         seed: int,
         weights: Sequence[float] = (),
         validation_share: float = 0.0,
         shift_pixels: int = 0,
     ) -> None:
-        """Tokenise the rows; those that are too long are left out, and counted.
+        """Tokenise the rows; those that cannot be asked or said are left out, and counted.
 
         Args:
             weights: of the sources, only their ratios count; each sample as often as any other if not given.
@@ -79,15 +114,12 @@ class WebBatches:
         """
         if weights and len(weights) != len(rows.sources):
             raise ConfigError(f"there are {len(rows.sources)} sources of web samples and {len(weights)} weights")
-        questions, answers = (_ids(tokenizer, texts) for texts in (rows.questions, map(coarse, rows.answers)))
-        fits = np.array(
-            [
-                0 < len(asked) <= text_tokens and len(told) < answer_tokens
-                for asked, told in zip(questions, answers, strict=True)
-            ]
-        )
+        # A pretrained model has place words of its own, or spells them.
+        told = map(coarse, rows.answers) if isinstance(tokenizer, TextTokenizer) else rows.answers
+        questions, answers = _ids(tokenizer.encode_question, rows.questions), _ids(tokenizer.encode_answer, told)
+        fits = np.array([voice.fits(asked, told) for asked, told in zip(questions, answers, strict=True)])
         self.too_long = Counter(kind for kind, fit in zip(rows.kinds, fits, strict=True) if not fit)
-        """By kind: samples whose question or answer has more tokens than the model takes."""
+        """By kind: samples whose question or answer has too many tokens, or ids that are given up for actions."""
         self.fitting = np.flatnonzero(fits)
         """All other rows."""
         self.sources = rows.sources
@@ -95,10 +127,10 @@ class WebBatches:
         def on_device(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-        text = _padded(questions, text_tokens, fits, END_ID)
-        ended = [[*ids, END_ID] for ids in answers]
-        self._text, self._text_is_padding = on_device(text), on_device(text == END_ID)
-        self._answers = on_device(_padded(ended, answer_tokens, fits, PADDING_ID))
+        text = _padded(questions, voice.text_tokens, fits)
+        ended = [[*ids, voice.end_id] for ids in answers]
+        self._text, self._text_is_padding = on_device(text.clip(min=0)), on_device(text == PADDING_ID)
+        self._answers = on_device(_padded(ended, voice.answer_tokens, fits))
         self._pictures = on_device(rows.pictures)
         self._picture = on_device(rows.picture)
         self._points, self._source = on_device(rows.points), on_device(rows.source)
@@ -111,9 +143,10 @@ class WebBatches:
         self._rows = [np.flatnonzero(fits & ~held_out & (rows.source == s)) for s in range(len(rows.sources))]
         for name, mine in zip(rows.sources, self._rows, strict=True):
             if not len(mine):
+                asked, told = voice.options
                 raise DataError(
-                    f"no sample of '{name}' is left: questions may have {text_tokens} tokens (backbone.text_tokens=), "
-                    f"answers {answer_tokens} (backbone.answer_tokens=)"
+                    f"no sample of '{name}' is left: questions may have {voice.text_tokens} tokens ({asked}=), "
+                    f"answers {voice.answer_tokens} ({told}=)"
                 )
         self._mixture = Mixture(
             [
@@ -185,16 +218,16 @@ def _content(rows: WebRows, mine: Int64[np.ndarray, " mine"]) -> str:
     return sha256("\n".join(f"{rows.questions[row]}\t{rows.answers[row]}" for row in mine).encode())
 
 
-def _ids(tokenizer: WordTokenizer, texts: Iterable[str]) -> list[list[int]]:
+def _ids(encode: Callable[[str], list[int]], texts: Iterable[str]) -> list[list[int]]:
     """Ids by text; equal texts are tokenised once."""
-    encode = functools.cache(tokenizer.encode)
+    encode = functools.cache(encode)
     return [encode(text) for text in texts]
 
 
 def _padded(
-    ids: Sequence[Sequence[int]], length: int, fits: Bool[np.ndarray, " rows"], fill: int
+    ids: Sequence[Sequence[int]], length: int, fits: Bool[np.ndarray, " rows"]
 ) -> Int64[np.ndarray, "rows length"]:
-    padded = np.full((len(ids), length), fill, np.int64)
+    padded = np.full((len(ids), length), PADDING_ID, np.int64)
     for row, own, fit in zip(padded, ids, fits, strict=True):
         if fit:
             row[: len(own)] = own

@@ -1,8 +1,8 @@
-"""Web samples in memory, as a robot's first camera would see them: pictures resized once, equal ones kept once.
+"""Web samples in memory, as a robot's first camera would show them: pictures resized once, equal ones kept once.
 
     shards, lines of text ─► WebRows: pictures, questions, answers, where to look, which source
 
-Memory: 10,000 different pictures of 64 x 80 pixels are 0.15 GB.
+Memory: 10,000 different pictures of 64 x 80 pixels are 0.15 GB, of 224 x 224 (a pretrained tower's) 1.5 GB.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from rich.progress import track
 
 from vla.embodiment import CameraSpec
 from vla.errors import DataError
+from vla.model.kinds import AnyBackboneConfig
+from vla.model.vlm.families import family_named, transformers_config
+from vla.model.vlm.vlm_config import VlmConfig
 from vla_datasets.mixing.text_lines import TextLines
 from vla_datasets.web.samples import WebCorpus, WebSample
 from vla_datasets.web.shards import ShardCorpus
@@ -53,6 +56,16 @@ class WebRows:
 
     def __len__(self) -> int:
         return len(self.questions)
+
+
+def seen_by(backbone: AnyBackboneConfig, camera: CameraSpec) -> CameraSpec:
+    """The camera as its pictures come to the backbone: those of a pretrained tower are of the tower's own size."""
+    if not isinstance(backbone, VlmConfig):
+        return camera
+    family = family_named(backbone.family)
+    sizes = transformers_config(family, backbone.architecture)
+    height, width = family.picture_size(sizes, camera, backbone.picture_side)
+    return dataclasses.replace(camera, height=height, width=width)
 
 
 def open_web(path: str) -> WebCorpus:

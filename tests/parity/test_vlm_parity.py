@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vla.decoding.answers import answer_greedily
 from vla.decoding.token_decoder import Leading, TokenDecoder
 from vla.decoding.vlm_tokens import VlmTokens
 from vla.embodiment import CameraSpec
@@ -27,6 +28,8 @@ from vla.testing.tiny_vlms import IMAGE_TOKEN, LIBRARY_NAMES, NAMES, SENTENCES, 
 
 CAMERAS = (CameraSpec("scene", 16, 16), CameraSpec("wrist", 24, 32))
 ACTIONS, TOKENS = 7, 5
+ANSWER_TOKENS = 6
+QUESTIONS = ("which colour?", "where?", "is it red?")
 
 
 @functools.cache
@@ -38,6 +41,7 @@ def make_backbone(name: str, state: StateInput = StateInput.NONE) -> VlmBackbone
         family.prompt.ids(words),
         family.prompt.instruction,
         text_tokens=text_tokens(name),
+        answer_tokens=ANSWER_TOKENS,
         state=state,
         action_ids=ActionIds.LEAST_USED,
         do_actions_descend=family.do_actions_descend,
@@ -83,24 +87,27 @@ def make_peer(backbone: VlmBackbone) -> Any:
     return whole.eval()
 
 
-def prompt_ids(backbone: VlmBackbone, name: str, row: int) -> list[int]:
+def prompt_ids(
+    backbone: VlmBackbone, name: str, text: list[int], cameras: tuple[CameraSpec, ...] = CAMERAS
+) -> list[int]:
     """The prompt as one would write it by hand, with one image token where a picture's token will be."""
-    prompt, words = backbone.config.prompt, tiny_words(name)
-    image_id = words.id_of(IMAGE_TOKEN)
+    prompt, image_id = backbone.config.prompt, tiny_words(name).id_of(IMAGE_TOKEN)
     ids: list[Any] = [*prompt.before]
-    for camera in CAMERAS:
+    for camera in cameras:
         rows, columns = backbone.family.grid(backbone.sizes, size_of(backbone, camera))
         ids += [*prompt.picture_open, *[image_id] * (rows * columns), *prompt.picture_close]
-    return [*ids, *prompt.opening, *words.encode(SENTENCES[row]), *prompt.closing]
+    return [*ids, *prompt.opening, *text, *prompt.closing]
 
 
 def size_of(backbone: VlmBackbone, camera: CameraSpec) -> tuple[int, int]:
     return backbone.family.picture_size(backbone.sizes, camera, 0)
 
 
-def peer_pictures(backbone: VlmBackbone, row: int) -> dict[str, Tensor]:
+def peer_pictures(backbone: VlmBackbone, row: int, cameras: tuple[CameraSpec, ...] = CAMERAS) -> dict[str, Tensor]:
     style, seen = backbone.family.style, pictures()
-    pixels = [prepare(seen[camera.name][row : row + 1], size_of(backbone, camera), style) for camera in CAMERAS]
+    pixels = [prepare(seen[camera.name][row : row + 1], size_of(backbone, camera), style) for camera in cameras]
+    if not pixels:
+        return {}
     match backbone.family.name:
         case "smolvlm" | "idefics3":
             return {"pixel_values": torch.cat(pixels)[None]}
@@ -115,11 +122,16 @@ def peer_pictures(backbone: VlmBackbone, row: int) -> dict[str, Tensor]:
             return {"pixel_values": torch.cat(pixels)}
 
 
-@torch.no_grad()
 def peer_logits(backbone: VlmBackbone, name: str, row: int, continuation: list[int]) -> Tensor:
-    prompt = prompt_ids(backbone, name, row)
+    prompt = prompt_ids(backbone, name, tiny_words(name).encode(SENTENCES[row]))
+    return peer_forward(backbone, name, prompt, continuation, peer_pictures(backbone, row))
+
+
+@torch.no_grad()
+def peer_forward(
+    backbone: VlmBackbone, name: str, prompt: list[int], continuation: list[int], more: dict[str, Tensor]
+) -> Tensor:
     ids = torch.tensor([prompt + continuation])
-    more = peer_pictures(backbone, row)
     if backbone.family.name == "paligemma":
         more["token_type_ids"] = (torch.arange(ids.shape[1]) >= len(prompt)).long()[None]
     if "image_grid_thw" in more:
@@ -219,3 +231,54 @@ def test_proprioception_is_one_token_before_the_closing_ones() -> None:
     place = -1 - len(backbone.config.prompt.closing)
     assert not prefix.is_padding[:, place].any()
     assert (prefix.tokens[0, place] - prefix.tokens[1, place]).abs().max() > 1e-3
+
+
+# --------------------------------------------------------------------------- questions and answers
+
+
+@torch.no_grad()
+def ask(backbone: VlmBackbone, name: str, is_blind: Tensor) -> VlmPrefix:
+    """Three questions about the first camera's picture."""
+    asked = [tiny_words(name).encode_question(question) for question in QUESTIONS]
+    text = torch.zeros(3, text_tokens(name), dtype=torch.int64)
+    for row, ids in zip(text, asked, strict=True):
+        row[: len(ids)] = torch.tensor(ids)
+    is_padding = torch.arange(text.shape[1]) >= torch.tensor([[len(ids)] for ids in asked])
+    return backbone.embed_question(pictures()["scene"], is_blind, text, is_padding)
+
+
+@pytest.mark.parametrize("name", LIBRARY_NAMES)
+def test_answers_have_the_logits_that_transformers_gives_them(name: str) -> None:
+    """With the picture, and without it: then nothing of it stands in the prompt."""
+    model = make_model(name, Head.AUTOREGRESSIVE)
+    backbone, answers = model.backbone, torch.tensor([[5, 6, 7], [8, 9, -1], [11, -1, -1]])
+    words = model.vocabulary.num_text
+    first = backbone.config.first_action_id
+    assert first is not None
+    for is_blind in (False, True):
+        with torch.no_grad():
+            ours = model.answer_logits(ask(backbone, name, torch.full((3,), is_blind)), answers)
+        for row in range(3):
+            cameras = () if is_blind else CAMERAS[:1]
+            prompt = prompt_ids(backbone, name, tiny_words(name).encode_question(QUESTIONS[row]), cameras)
+            told = answers[row][answers[row] >= 0].tolist()
+            theirs = peer_forward(backbone, name, prompt, told[:-1], peer_pictures(backbone, row, cameras))
+            said = theirs[len(prompt) - 1 :]
+            own = [index for index in range(words) if not first <= index < first + ACTIONS]
+            torch.testing.assert_close(ours[row, : len(told)][:, own], said[:, own], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_with_a_cache_is_that_of_the_plain_forward(name: str) -> None:
+    model = make_model(name, Head.AUTOREGRESSIVE)
+    for prefix in (ask(model.backbone, name, torch.tensor([False, True, False])), embed(model.backbone, name)):
+        found = answer_greedily(model, prefix)
+        assert found.shape == (3, ANSWER_TOKENS)
+        ids = torch.full((3, ANSWER_TOKENS), -1)
+        is_done = torch.zeros(3, dtype=torch.bool)
+        for index in range(ANSWER_TOKENS):
+            with torch.no_grad():
+                logits = model.answer_logits(prefix, ids.clamp(min=0))[:, index, : model.vocabulary.num_text]
+            ids[:, index] = logits.argmax(-1).masked_fill(is_done, -1)
+            is_done |= ids[:, index] == model.end_id
+        torch.testing.assert_close(found, ids)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vla.model.cache import KeyValueCache, continuing
 from vla.model.masks import as_bias, following
 from vla.model.vla_model import Head
-from vla.model.vlm.vlm_backbone import VlmPrefix
+from vla.model.vlm.vlm_backbone import VlmBackbone, VlmPrefix
 from vla.model.vlm.vlm_model import VlmModel
 
 
@@ -53,24 +53,13 @@ class VlmTokens:
         cache: KeyValueCache,
         num_known: int = 0,
     ) -> Float[Tensor, "batch actions"]:
-        cache.is_padding[:, : cache.num_prefix] = is_padding
         known = min(num_known, tokens.shape[1] - 1)  # the last token is read again: its hidden state is wanted
-        blocked = following(is_padding, 0, is_prefix_causal=self.is_prefix_causal)
-        place, blocked = continuing(blocked, known, cache)
-        position = self._backbone.positions(is_padding, 0)[:, :, known:]
-        hidden = self._backbone.read(tokens[:, known:], as_bias(blocked, tokens.dtype), position, cache, place)
-        return self._logits(hidden[:, -1:])[:, 0]
+        return self._logits(read_prefix(self._backbone, VlmPrefix(tokens, is_padding), cache, known))[:, 0]
 
     def extend(
         self, ids: Int64[Tensor, "batch tokens"], index: Int64[Tensor, " tokens"], cache: KeyValueCache
     ) -> Float[Tensor, "batch tokens actions"]:
-        behind = index - 1
-        words = self._model.embed_actions(ids)
-        dtype = cache.layers[0].keys.dtype
-        position = self._backbone.positions_behind(cache.is_padding, behind)
-        place = cache.num_prefix + behind
-        x = self._backbone.widened(words.to(dtype))
-        return self._logits(self._backbone.read(x, cache.blocked(behind), position, cache, place))
+        return self._logits(read_behind(self._backbone, self._model.embed_actions(ids), index - 1, cache))
 
     def slots(
         self,
@@ -83,3 +72,33 @@ class VlmTokens:
 
     def _logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens actions"]:
         return self._model.logits_of_actions(hidden).float()
+
+
+def read_prefix(
+    backbone: VlmBackbone, prefix: VlmPrefix, cache: KeyValueCache, num_known: int = 0
+) -> Float[Tensor, "batch 1 width"]:
+    """The hidden state of a prefix's last token; the cache is filled.
+
+    Args:
+        num_known: so many tokens of the prefix, not all, stand in the cache already.
+    """
+    cache.is_padding[:, : cache.num_prefix] = prefix.is_padding
+    blocked = following(prefix.is_padding, 0, is_prefix_causal=backbone.is_prefix_causal)
+    place, blocked = continuing(blocked, num_known, cache)
+    position = backbone.places(is_question=prefix.is_question).of(prefix.is_padding)[:, :, num_known:]
+    tokens = prefix.tokens[:, num_known:]
+    return backbone.read(tokens, as_bias(blocked, tokens.dtype), position, cache, place)[:, -1:]
+
+
+def read_behind(
+    backbone: VlmBackbone,
+    new: Float[Tensor, "batch tokens width"],
+    behind: Int64[Tensor, " tokens"],
+    cache: KeyValueCache,
+    *,
+    is_question: bool = False,
+) -> Float[Tensor, "batch tokens width"]:
+    """Hidden states of what stands `behind` places behind the prefix; the cache holds all before."""
+    position = backbone.places(is_question=is_question).behind(cache.is_padding, behind)
+    x = backbone.widened(new.to(cache.layers[0].keys.dtype))
+    return backbone.read(x, cache.blocked(behind), position, cache, cache.num_prefix + behind)

@@ -148,6 +148,11 @@ class VlaModel(nn.Module):
         begin = torch.zeros_like(actions[:, :1])
         return self.action_embedding(torch.cat([begin, actions[:, :-1] + 1], dim=1)) + self.slots
 
+    @property
+    def end_id(self) -> int:
+        """Ends an answer in words."""
+        return END_ID
+
     def answer_logits(
         self, prefix: Prefix, answers: Int64[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch tokens vocabulary"]:

@@ -89,7 +89,7 @@ def tiny_words(name: str) -> PretrainedWords:
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
     tokenizer.add_special_tokens([*family.prompt.specials, IMAGE_TOKEN])
-    return PretrainedWords(tokenizer.to_str(), family.prompt.instruction, family.prompt.is_lower_case)
+    return family.prompt.words(tokenizer.to_str())
 
 
 def tiny_architecture(name: str) -> dict[str, Any]:

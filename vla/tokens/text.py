@@ -59,6 +59,12 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text).ids)
 
+    def encode_question(self, text: str) -> list[int]:
+        return self.encode(text)
+
+    def encode_answer(self, text: str) -> list[int]:
+        return self.encode(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode([index for index in ids if index != PAD_ID]).strip()
 

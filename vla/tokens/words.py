@@ -30,7 +30,17 @@ class WordTokenizer(Protocol):
     @property
     def vocabulary_size(self) -> int: ...
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """The ids of an instruction."""
+        ...
+
+    def encode_question(self, text: str) -> list[int]:
+        """The ids of a question about a picture."""
+        ...
+
+    def encode_answer(self, text: str) -> list[int]:
+        """The ids of an answer in words, its end not included."""
+        ...
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
@@ -57,10 +67,13 @@ class PretrainedWords:
     """What an instruction is written into."""
     is_lower_case: bool = False
     """Whether an instruction is written in lower case."""
+    question: str = PLACE
+    """What a question is written into."""
 
     def __post_init__(self) -> None:
-        if self.template.count(PLACE) != 1:
-            raise CheckpointError(f"a template has one {PLACE}, got '{self.template}'")
+        for template in (self.template, self.question):
+            if template.count(PLACE) != 1:
+                raise CheckpointError(f"a template has one {PLACE}, got '{template}'")
         _ = self._tokenizer  # a file that is no tokenizer is refused now, not at the first instruction
 
     @functools.cached_property
@@ -79,6 +92,12 @@ class PretrainedWords:
 
     def encode(self, text: str) -> list[int]:
         return self.pieces(self.template.replace(PLACE, text.lower() if self.is_lower_case else text))
+
+    def encode_question(self, text: str) -> list[int]:
+        return self.pieces(self.question.replace(PLACE, text))
+
+    def encode_answer(self, text: str) -> list[int]:
+        return self.pieces(text)
 
     def pieces(self, text: str) -> list[int]:
         """The ids of a text that is not written into the template, nothing put around them."""

@@ -23,6 +23,7 @@ PROMPT = Prompt(
     picture_open="<img>",
     picture_close="</img>\n",
     closing="<|im_end|>\n<|im_start|>assistant\n",
+    end="<|im_end|>",
     specials=("<|im_start|>", "<|im_end|>", "<img>", "</img>"),
 )
 

@@ -25,8 +25,10 @@ PROMPT = Prompt(
     before="<s>",
     closing="▁",
     instruction=f"In: What action should the robot take to {PLACE}?\nOut:",
+    question=f"In: {PLACE}\nOut:",
+    end="</s>",
     is_lower_case=True,
-    specials=("<s>", "▁"),
+    specials=("<s>", "</s>", "▁"),
 )
 PLAIN = PictureStyle(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 """Each tower normalises for itself."""

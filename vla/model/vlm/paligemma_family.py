@@ -17,6 +17,9 @@ from vla.embodiment import CameraSpec
 from vla.model.vlm.fixed_size import fixed_picture_size
 from vla.model.vlm.pictures import PictureStyle
 from vla.model.vlm.prompt import Prompt
+from vla.tokens.words import PLACE
+
+PROMPT = Prompt(opening="<bos>", closing="\n", question=f"answer en {PLACE}", end="<eos>", specials=("<bos>", "<eos>"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class PaliGemmaFamily:
     class_name: str = "PaliGemmaForConditionalGeneration"
     config_name: str = "PaliGemmaConfig"
     text_types: tuple[str, ...] = ("gemma", "gemma2")
-    prompt: Prompt = Prompt(opening="<bos>", closing="\n", specials=("<bos>",))  # noqa: RUF009 (frozen)
+    prompt: Prompt = PROMPT
     style: PictureStyle = PictureStyle()  # noqa: RUF009 (frozen)
     is_prefix_causal: bool = False
     first_position: int = 1

@@ -8,7 +8,8 @@ stand on three axes, time, row and column, and the picture is as long as its lon
                r 2 2 3 3
                c 2 3 2 3
 
-Padding does not count: what stands behind it moves forward.
+Padding does not count: what stands behind it moves forward, by one for a token of text, by its longer side for a whole
+picture.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Span:
     def num_tokens(self) -> int:
         return self.rows * self.columns
 
+    def length(self, axes: int) -> int:
+        """How far it moves what stands behind it."""
+        return max(self.rows, self.columns) if self.is_picture and axes == 3 else self.num_tokens
+
 
 def positions_of(spans: Sequence[Span], *, first: int, axes: int) -> Int64[Tensor, "axes tokens"]:
     """The positions of all tokens, if nothing is padding.
@@ -46,30 +51,43 @@ def positions_of(spans: Sequence[Span], *, first: int, axes: int) -> Int64[Tenso
         if span.is_picture and axes == 3:
             index = torch.arange(span.num_tokens)
             found.append(torch.stack([index * 0, index // span.columns, index % span.columns]) + place)
-            place += max(span.rows, span.columns)
         else:
             found.append((torch.arange(span.num_tokens) + place).expand(axes, -1))
-            place += span.num_tokens
+        place += span.length(axes)
     return torch.cat(found, dim=1)
 
 
-def without_padding(
-    positions: Int64[Tensor, "axes tokens"], is_padding: Bool[Tensor, "batch tokens"]
-) -> Int64[Tensor, "axes batch tokens"]:
-    """Positions where padding does not count; those of padding itself do not matter."""
-    return (positions[:, None] - is_padding.cumsum(1)).clamp(min=0)
+class Places(nn.Module):
+    """Where the tokens of one kind of prefix stand."""
 
+    positions: Int64[Tensor, "axes tokens"]
+    """If nothing is padding."""
+    lengths: Int64[Tensor, " tokens"]
+    """By how much what stands behind moves forward where a token is padding; a picture is padding as a whole."""
 
-def behind(
-    positions: Int64[Tensor, "axes tokens"],
-    is_padding: Bool[Tensor, "batch any_tokens"],
-    index: Int64[Tensor, " new"],
-) -> Int64[Tensor, "axes batch new"]:
-    """Positions of what follows a prefix.
+    def __init__(self, spans: Sequence[Span], *, first: int, axes: int) -> None:
+        """Count from `first`; see `positions_of`."""
+        super().__init__()
+        lengths = [(torch.arange(span.num_tokens) < span.length(axes)).long() for span in spans]
+        self.register_buffer("positions", positions_of(spans, first=first, axes=axes), persistent=False)
+        self.register_buffer("lengths", torch.cat(lengths), persistent=False)
 
-    Args:
-        is_padding: of the prefix; more places behind it, none of them padding, do no harm.
-        index: counted from the prefix's end.
-    """
-    end = positions.amax() + 1 - is_padding.sum(1)  # (batch)
-    return (end[:, None] + index).expand(len(positions), -1, -1)
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def of(self, is_padding: Bool[Tensor, "batch tokens"]) -> Int64[Tensor, "axes batch tokens"]:
+        """Positions where padding does not count; those of padding itself do not matter."""
+        return (self.positions[:, None] - (is_padding * self.lengths).cumsum(1)).clamp(min=0)
+
+    def behind(
+        self, is_padding: Bool[Tensor, "batch any_tokens"], index: Int64[Tensor, " new"]
+    ) -> Int64[Tensor, "axes batch new"]:
+        """Positions of what follows a prefix.
+
+        Args:
+            is_padding: of the prefix, and of any places behind it.
+            index: counted from the prefix's end.
+        """
+        hidden = (is_padding[:, : len(self)] * self.lengths).sum(1)
+        end = self.positions.amax() + 1 - hidden  # (batch)
+        return (end[:, None] + index).expand(len(self.positions), -1, -1)

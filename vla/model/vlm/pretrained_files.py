@@ -87,13 +87,14 @@ def describe(choice: PretrainedConfig) -> tuple[VlmConfig, PretrainedWords]:
     folder = find_folder(choice.path)
     architecture = read_architecture(folder)
     transformers_config(family, architecture)
-    words = PretrainedWords(_text(folder / TOKENIZER), family.prompt.instruction, family.prompt.is_lower_case)
+    words = family.prompt.words(_text(folder / TOKENIZER))
     return VlmConfig(
         family=family.name,
         architecture=architecture,
         prompt=family.prompt.ids(words),
         template=family.prompt.instruction,
         text_tokens=choice.text_tokens,
+        answer_tokens=choice.answer_tokens,
         picture_side=choice.picture_side,
         state=choice.state,
         action_ids=choice.action_ids,

@@ -25,6 +25,7 @@ PROMPT = Prompt(
     picture_open="<|vision_start|>",
     picture_close="<|vision_end|>",
     closing="<|im_end|>\n<|im_start|>assistant\n",
+    end="<|im_end|>",
     specials=("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
 )
 

@@ -24,6 +24,7 @@ PROMPT = Prompt(
     picture_open="<fake_token_around_image><global-img>",
     picture_close="<fake_token_around_image>",
     closing="<end_of_utterance>\nAssistant:",
+    end="<end_of_utterance>",
     specials=("<|im_start|>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
 )
 

@@ -1,6 +1,7 @@
 """A pretrained vision-language model between our prefix and our cache.
 
     before [open picture close] ... opening instruction state closing | actions
+    before [open picture close]     opening question          closing | answer
     └──────────────────────────── prefix ────────────────────────────┘
 
 The tower, the embedding and the layers are those of `transformers`; which token stands where, who sees whom, and where
@@ -30,7 +31,7 @@ from vla.model.masks import as_bias, following
 from vla.model.transformer import Mask
 from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
 from vla.model.vlm.pictures import prepare
-from vla.model.vlm.places import Span, behind, positions_of, without_padding
+from vla.model.vlm.places import Places, Span
 from vla.model.vlm.prompt import PARTS
 from vla.model.vlm.vlm_config import StateInput, VlmConfig
 
@@ -41,14 +42,13 @@ class VlmPrefix:
 
     tokens: Float[Tensor, "batch tokens width"]
     is_padding: Bool[Tensor, "batch tokens"]
+    is_question: bool = False
+    """Of a question about the first camera's picture, without the other cameras and the state."""
     grounding: None = None
 
 
 class VlmBackbone(nn.Module):
     """Embeds a prefix, and continues it."""
-
-    _places: Int64[Tensor, "axes tokens"]
-    """Positions of the prefix's tokens, if nothing is padding."""
 
     def __init__(self, config: VlmConfig, cameras: Sequence[CameraSpec], state_dim: int) -> None:
         """Make the model, with random weights.
@@ -78,9 +78,8 @@ class VlmBackbone(nn.Module):
         for part in PARTS:
             ids = torch.tensor(getattr(config.prompt, part), dtype=torch.int64)
             self.register_buffer(f"_{part}", ids, persistent=False)
-        spans = self._spans()
-        places = positions_of(spans, first=self.family.first_position, axes=self.family.axes)
-        self.register_buffer("_places", places, persistent=False)
+        self._places = self._places_of(self._picture_sizes, has_state=config.state is StateInput.PROJECTED)
+        self._question_places = self._places_of(self._picture_sizes[:1], has_state=False)
         self._check_window(text)
 
     def _check_window(self, text: Any) -> None:
@@ -88,22 +87,21 @@ class VlmBackbone(nn.Module):
         if getattr(text, "use_sliding_window", True) and window and window <= self.num_prefix_tokens:
             raise ConfigError(f"a window of {window} tokens is shorter than the prefix of {self.num_prefix_tokens}")
 
-    def _spans(self) -> list[Span]:
+    def _places_of(self, picture_sizes: Sequence[tuple[int, int]], *, has_state: bool) -> Places:
         prompt = self.config.prompt
         spans = [Span(len(prompt.before))]
-        for size in self._picture_sizes:
+        for size in picture_sizes:
             grid = self.family.grid(self.sizes, size)
             grid = grid if self.connector is None else self.connector.grid_of(grid)
             picture = Span(*grid, is_picture=True)
             spans += [Span(len(prompt.picture_open)), picture, Span(len(prompt.picture_close))]
-        has_state = self.config.state is StateInput.PROJECTED
-        return [
-            *spans,
+        spans += [
             Span(len(prompt.opening)),
             Span(self.config.text_tokens),
             Span(int(has_state)),
             Span(len(prompt.closing)),
         ]
+        return Places(spans, first=self.family.first_position, axes=self.family.axes)
 
     @property
     def is_prefix_causal(self) -> bool:
@@ -111,7 +109,7 @@ class VlmBackbone(nn.Module):
 
     @property
     def num_prefix_tokens(self) -> int:
-        return self._places.shape[1]
+        return len(self._places)
 
     @property
     def language(self) -> nn.Module:
@@ -158,22 +156,50 @@ class VlmBackbone(nn.Module):
             insulated: whether gradients through the prefix's tokens end before what sees and reads: the tower, its
                 connector and the embedding of words.
         """
-        batch = len(text)
-        parts = [self._fixed("before", batch)]
-        for name, size in zip(self.camera_names, self._picture_sizes, strict=True):
-            picture = self._look(images[name], size)
-            parts += [self._fixed("picture_open", batch), picture, self._fixed("picture_close", batch)]
-        parts += [self._fixed("opening", batch), self.widened(self.embed_words(text))]
-        start = sum(part.shape[1] for part in parts) - text.shape[1]
-        parts.append(self._fixed("closing", batch))
+        shown = torch.zeros_like(text_is_padding[:, 0])
+        pictures = [(images[name], shown) for name in self.camera_names]
+        parts = self._prompt(pictures, text, text_is_padding)
         if insulated:
-            parts = [part.detach() for part in parts]
+            parts = [(tokens.detach(), is_padding) for tokens, is_padding in parts]
         if self.config.state is StateInput.PROJECTED:
-            parts.insert(-1, self.widened(self.state_embedding(state)[:, None]))
-        tokens = torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
-        is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        is_padding[:, start : start + text.shape[1]] = text_is_padding
-        return VlmPrefix(tokens, is_padding)
+            parts.insert(-1, _seen(self.widened(self.state_embedding(state)[:, None])))
+        return VlmPrefix(*_joined(parts))
+
+    def embed_question(
+        self,
+        image: UInt8[Tensor, "batch height width 3"],
+        is_blind: Bool[Tensor, " batch"],
+        text: Int64[Tensor, "batch text_tokens"],
+        text_is_padding: Bool[Tensor, "batch text_tokens"],
+    ) -> VlmPrefix:
+        """The prefix of a question about one picture, or about none, as the model was asked in its own training.
+
+        Args:
+            image: in the place of the first camera's; RGB, of any size.
+            is_blind: where there is no picture: its tokens, and those around it, are padding.
+        """
+        parts = self._prompt([(image, is_blind)], text, text_is_padding)
+        return VlmPrefix(*_joined(parts), is_question=True)
+
+    def _prompt(
+        self,
+        pictures: Sequence[tuple[UInt8[Tensor, "batch _ _ 3"], Bool[Tensor, " batch"]]],
+        text: Int64[Tensor, "batch text_tokens"],
+        text_is_padding: Bool[Tensor, "batch text_tokens"],
+    ) -> list[Part]:
+        """All of a prefix but the state; of each picture, where it is to be left out."""
+        batch = len(text)
+        parts = [_seen(self._fixed("before", batch))]
+        for (image, is_hidden), size in zip(pictures, self._picture_sizes, strict=False):
+            around = self._fixed("picture_open", batch), self._look(image, size), self._fixed("picture_close", batch)
+            parts += [(tokens, is_hidden[:, None].expand(tokens.shape[:2])) for tokens in around]
+        words = self.widened(self.embed_words(text))
+        return [
+            *parts,
+            _seen(self._fixed("opening", batch)),
+            (words, text_is_padding),
+            _seen(self._fixed("closing", batch)),
+        ]
 
     def _fixed(self, part: str, batch: int) -> Tensor:
         ids = cast(Tensor, getattr(self, f"_{part}"))
@@ -207,18 +233,13 @@ class VlmBackbone(nn.Module):
             own = prefix.tokens.shape[1]
             blocked[:, :, own:, own:] = ahead
         x = torch.cat([prefix.tokens, self.widened(new.to(prefix.tokens.dtype))], dim=1)
-        return self.read(x, as_bias(blocked, x.dtype), self.positions(prefix.is_padding, num_new))
+        places = self.places(is_question=prefix.is_question)
+        behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
+        return self.read(x, as_bias(blocked, x.dtype), torch.cat([places.of(prefix.is_padding), behind], dim=2))
 
-    def positions(self, is_padding: Bool[Tensor, "batch prefix"], num_new: int) -> Int64[Tensor, "axes batch tokens"]:
-        """Of a prefix and of `num_new` tokens behind it."""
-        new = torch.arange(num_new, device=is_padding.device)
-        return torch.cat([without_padding(self._places, is_padding), self.positions_behind(is_padding, new)], dim=2)
-
-    def positions_behind(
-        self, is_padding: Bool[Tensor, "batch places"], index: Int64[Tensor, " new"]
-    ) -> Int64[Tensor, "axes batch new"]:
-        """Of tokens `index` behind a prefix."""
-        return behind(self._places, is_padding, index)
+    def places(self, *, is_question: bool = False) -> Places:
+        """Where the tokens of a prefix stand, of a robot's or of a question's."""
+        return self._question_places if is_question else self._places
 
     def read(
         self,
@@ -253,6 +274,19 @@ class VlmBackbone(nn.Module):
         return KeyValueCache.allocate(
             prefix, num_tokens, layers=text.num_hidden_layers, heads=text.num_key_value_heads, head_dim=head_dim
         )
+
+
+Part = tuple[Float[Tensor, "batch _ width"], Bool[Tensor, "batch _"]]
+"""Of a prefix: tokens, and which of them are padding."""
+
+
+def _seen(tokens: Float[Tensor, "batch part width"]) -> Part:
+    return tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    tokens, is_padding = zip(*parts, strict=True)
+    return torch.cat([part.to(tokens[0].dtype) for part in tokens], dim=1), torch.cat(is_padding, dim=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,6 +46,8 @@ class PretrainedConfig:
     """Folder with config.json, tokenizer.json and *.safetensors, or the name of a repository in the local cache."""
     text_tokens: int = 48
     """The longest instruction, in tokens of the model's own tokenizer."""
+    answer_tokens: int = 32
+    """The longest answer in words, its end included, in tokens."""
     picture_side: int = 0
     """Longest side of a picture in pixels, for families that see any size; 0 leaves pictures as they are."""
     state: StateInput = StateInput.PROJECTED
@@ -69,6 +71,7 @@ class VlmConfig:
     template: str
     """What an instruction is written into."""
     text_tokens: int
+    answer_tokens: int = 0
     picture_side: int = 0
     state: StateInput = StateInput.PROJECTED
     action_ids: ActionIds = ActionIds.APPENDED
@@ -81,10 +84,10 @@ class VlmConfig:
     connector: ConnectorKind = ConnectorKind.OWN
     connector_tokens: int = 16
 
-    @property
-    def answer_tokens(self) -> int:
-        """None: answers in words are trained with the compact backbone alone."""
-        return 0
+    def given_up(self, num_actions: int) -> range:
+        """The text ids that stand for action tokens, and are no words any more."""
+        first = self.first_action_id
+        return range(0) if first is None else range(first, first + num_actions)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -93,6 +96,7 @@ class VlmConfig:
             "prompt": self.prompt.to_json(),
             "template": self.template,
             "text_tokens": self.text_tokens,
+            "answer_tokens": self.answer_tokens,
             "picture_side": self.picture_side,
             "state": self.state.value,
             "action_ids": self.action_ids.value,
@@ -113,6 +117,7 @@ class VlmConfig:
             prompt=PromptIds.from_json(tree["prompt"]),
             template=str(tree["template"]),
             text_tokens=int(tree["text_tokens"]),
+            answer_tokens=int(tree.get("answer_tokens", 0)),
             picture_side=int(tree["picture_side"]),
             state=StateInput(tree["state"]),
             action_ids=ActionIds(tree["action_ids"]),

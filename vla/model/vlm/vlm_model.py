@@ -6,6 +6,8 @@
 Action tokens have embeddings and logits of their own, or those of text ids that are given up for them: these then are
 no words any more, and their logits stand where the action tokens' do.
 
+An answer in words is what the model would say by itself behind a question, and ends as its own answers do.
+
 The heads are those of `vla.model.vla_model`. The first token is predicted from the last one of the prefix, as the model
 predicts the next word, so that the autoregressive head adds nothing to the sequence that was not there in pretraining.
 """
@@ -38,6 +40,7 @@ class VlmModel(nn.Module):
         require_what_acts(head, continuous)
         self.backbone, self.head, self.vocabulary = backbone, head, vocabulary
         self.num_action_tokens = num_action_tokens
+        self.num_answer_tokens = backbone.config.answer_tokens if backbone.config.prompt.end else 0
         self.slots = nn.Parameter(torch.zeros(num_action_tokens if head is Head.SLOTS else 0, backbone.width))
         if head.has_tokens and backbone.config.action_ids is ActionIds.APPENDED:
             self.action_embedding = nn.Embedding(vocabulary.num_action, backbone.width)
@@ -113,15 +116,35 @@ class VlmModel(nn.Module):
         hidden = self.backbone.hidden(prefix, before, True)
         return self.logits(hidden[:, num_prefix - 1 :]), hidden[:, :num_prefix]
 
+    @property
+    def end_id(self) -> int:
+        """Ends an answer in words."""
+        return self.backbone.config.prompt.end[0]
+
+    def answer_logits(
+        self, prefix: VlmPrefix, answers: Int64[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of every token of an answer in words, given the true ones before it.
+
+        Args:
+            answers: ids, the end included; -1 is padding.
+        """
+        before = self.backbone.embed_words(answers[:, :-1].clamp(min=0))
+        hidden = self.backbone.hidden(prefix, before, True)[:, prefix.tokens.shape[1] - 1 :]
+        return self.logits(hidden) if self.head.has_tokens else self.logits_of_words(hidden)
+
     def logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens vocabulary"]:
         """Of words, then of action tokens."""
+        return torch.cat([self.logits_of_words(hidden), self.logits_of_actions(hidden)], dim=-1)
+
+    def logits_of_words(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens words"]:
+        """Of words alone; an id that is given up for an action is never said."""
         words = self.backbone.word_logits(hidden)
-        actions = self.logits_of_actions(hidden)
-        if self._first is not None:
-            given_up = torch.arange(words.shape[-1], device=words.device) - self._first
-            is_action = (given_up >= 0) & (given_up < self.vocabulary.num_action)
-            words = words.masked_fill(is_action, torch.finfo(words.dtype).min)
-        return torch.cat([words, actions], dim=-1)
+        if self._first is None:
+            return words
+        given_up = torch.arange(words.shape[-1], device=words.device) - self._first
+        is_action = (given_up >= 0) & (given_up < self.vocabulary.num_action)
+        return words.masked_fill(is_action, torch.finfo(words.dtype).min)
 
     def logits_of_actions(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens actions"]:
         """Of action tokens alone."""
