@@ -35,13 +35,14 @@ from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess
 from vla_robot_io.arm_runner import ArmRunner
 from vla_robot_io.control_loop import ArmEnvironment, envelope_of
-from vla_robot_io.deploy import DeployConfig, arm_process_of, make_robot
+from vla_robot_io.deploy import DeployConfig, make_robot
 from vla_robot_io.envelope import Envelope, Setpoint
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.loopback import loopback_robot
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.panda import panda_spec
+from vla_robot_io.placement import arm_process_of
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.process_records import report_of, state_type
 from vla_robot_io.reasons import TripLog

@@ -15,6 +15,7 @@ from jaxtyping import Float64
 from vla.errors import ArmFault
 from vla.interfaces import ArmMode, Clock
 from vla_robot_io.arm_runner import ArmRunner
+from vla_robot_io.dead_man import let_go
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.reasons import Reason, TripLog
 
@@ -30,6 +31,9 @@ class ArmLink(Protocol):
 
     permit: Callable[[], Reason | None] | None
     """Asked while the arm moves; a reason not to go on brakes it, and is noted."""
+    dead_man: Callable[[], bool] | None
+    """While it is set, plans are carried out only while it says that the operator's input is held; one that cannot be
+    asked, or falls silent, is let go. It may be asked by another thread."""
 
     @property
     def latched(self) -> str | None:
@@ -103,7 +107,7 @@ class ArmLink(Protocol):
         ...
 
     def fault(self, text: str) -> None:
-        """Latch a fault."""
+        """Brake, and come back when the fault is latched."""
         ...
 
     def go_on(self) -> None:
@@ -137,6 +141,7 @@ class InProcessLink:
         self._runner, self._clock, self._period_s = runner, clock, period_s
         self.trips = trips
         self.permit: Callable[[], Reason | None] | None = None
+        self.dead_man: Callable[[], bool] | None = None
         self._sequence = self._acknowledged = 0
         self._due_s = clock.now()
 
@@ -160,6 +165,7 @@ class InProcessLink:
 
     def look(self) -> ArmReport:
         self._runner.look()
+        self._end()
         report = self._runner.report()
         if report.failure is not None:
             raise ArmFault(report.failure)
@@ -178,7 +184,7 @@ class InProcessLink:
         due_s = self._grid(now_s)
         for tick in range(ticks):
             late = tick > 0 and self._clock.now() - due_s > self._period_s
-            reason = None if self.permit is None or stands_still else self.permit()
+            reason = None if stands_still else self._forbidden()
             self._runner.tick(plan, due_s if tick > 0 else None, reason)
             if self._runner.failure is not None:
                 break
@@ -186,6 +192,7 @@ class InProcessLink:
             due_s = (self._clock.now() if late else due_s) + self._period_s
             self._clock.sleep_until(due_s)
         self._due_s = due_s
+        self._end()
 
     def take_reasons(self) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
         return self._runner.arm.take_reasons()
@@ -204,6 +211,7 @@ class InProcessLink:
 
     def fault(self, text: str) -> None:
         self._runner.fault(text)
+        self._end()
 
     def go_on(self) -> None:
         halt = self._runner.report().halt
@@ -218,6 +226,19 @@ class InProcessLink:
                 self.hold()
         finally:
             self._runner.close()
+
+    def _forbidden(self) -> Reason | None:
+        reason = None if self.permit is None else self.permit()
+        if reason is not None or self.dead_man is None or self.dead_man():
+            return reason
+        return let_go("the dead-man input is not held")
+
+    def _end(self) -> None:
+        """Tick on until a fault that is coming is latched: nobody else does."""
+        begin_s = self._clock.now()
+        while self._runner.is_ending and self._clock.now() - begin_s < MOST_BRAKING_S:
+            self._runner.tick()
+            self._clock.sleep_until(self._clock.now() + self._period_s)
 
     def _still(self) -> Float64[np.ndarray, " joints"]:
         return np.zeros_like(self._runner.report().reference.positions)

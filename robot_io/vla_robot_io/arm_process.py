@@ -1,20 +1,18 @@
 """The process of an arm: driver, envelope, governor and watchdog, ticked at the arm's rate, whatever happens elsewhere.
 
     orders, pulse ─► mailbox ─► tick ─► mailbox ─► states
-                                 │ the runtime is gone, hangs, or somebody pressed stop
+                                 │ the runtime is gone, hangs, somebody pressed stop, or let go of the dead-man input
                                  └─► brake, HOLD; where nobody is left to obey: close the wire, torque as it is, exit
 
 It is started by `arm_process_link.ArmProcess` with a recipe on its standard input, makes the robot by its entry point,
-and never its cameras' business. Python's collector is off in it, and it asks for real-time scheduling; where the system
-does not grant that, it says so. Not safety-rated.
+and opens its arm alone; cameras stay with whoever started it. Python's collector is off in it, and it asks the system
+to let it be punctual (`punctuality.py`); what was granted it says first. Not safety-rated.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
-import gc
 import importlib.metadata
 import json
 import logging
@@ -32,6 +30,8 @@ from vla.errors import ArmError, ArmFault, VlaError, unknown
 from vla.interfaces import ArmMode, Robot
 from vla_robot_io.arm_runner import ArmRunner, Watched
 from vla_robot_io.control_loop import envelope_of
+from vla_robot_io.dead_man import DeadManSwitch
+from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.operating.letterbox import Mailbox
@@ -46,18 +46,13 @@ from vla_robot_io.process_records import (
     put_text,
     state_type,
 )
+from vla_robot_io.punctuality import ask_for_punctuality, sleep_exactly_until
 from vla_robot_io.reasons import Code, Reason, TripLog
 from vla_robot_io.stop_flag import StopFlag
 
-ORDERS, PULSE, STATES = "orders", "pulse", "states"
+ORDERS, PULSE, DEAD_MAN, STATES = "orders", "pulse", "dead_man", "states"
 """The mailboxes of one arm, by file name."""
-PRIORITY = 50
-"""Of SCHED_FIFO, in the middle of its range."""
 LEAVING = Reason(Code.OPERATOR, "process", 1.0, 0.0, "the arm's process was told to end")
-_PR_SET_PDEATHSIG = 1
-_MCL_CURRENT, _MCL_FUTURE = 1, 2
-
-logger = logging.getLogger("vla.robot_io")
 
 
 @dataclasses.dataclass
@@ -86,6 +81,10 @@ class Recipe:
     """After so long without a pulse the runtime counts as gone."""
     real_time: bool = True
     """Whether to ask for real-time scheduling."""
+    overruns_to_slow: int = 3
+    slow_for_s: float = 2.0
+    dry_run: bool = False
+    """Whether the arm is read, and never moved."""
 
 
 class Runtime:
@@ -161,6 +160,9 @@ class ArmService:
             watched=watched,
             overruns_to_hold=recipe.overruns_to_hold,
             gap_fault_s=guard.stale_fault_s,
+            overruns_to_slow=recipe.overruns_to_slow,
+            slow_for_s=recipe.slow_for_s,
+            dead_man=DeadManSwitch(Mailbox(folder / DEAD_MAN), recipe.nonce),
         )
         self._plan: Plan | None = None
         self._request = 0
@@ -170,7 +172,7 @@ class ArmService:
         """Tick until asked to leave, or until nobody is left to obey and the arm is at rest."""
         due_s = self._clock.now()
         while not self._may_leave():
-            self._clock.sleep_until(due_s)
+            sleep_exactly_until(due_s)
             self._read_orders()
             if self.runner.mode is not ArmMode.DISCONNECTED:
                 self.runner.tick(self._plan, due_s, LEAVING if self.is_asked_to_leave else None)
@@ -249,30 +251,15 @@ def _robot(recipe: Recipe, clock: RealClock) -> Robot:
     if recipe.driver not in entries:
         raise unknown("driver", recipe.driver, entries)
     make = entries[recipe.driver].load()
-    return make(clock, instruction=recipe.instruction, seed=recipe.seed, **recipe.options)
-
-
-def _settle(recipe: Recipe) -> None:
-    """Leave nothing between a tick and the processor that can be left out; say what is not granted."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
-        logger.info("memory is not locked (%s): a tick may wait for a page", os.strerror(ctypes.get_errno()))
-    if recipe.real_time:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-        except OSError as error:
-            logger.warning("no real-time scheduling (%s): ticks come late on a busy machine", error.strerror)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    robot: Robot = make(clock, instruction=recipe.instruction, seed=recipe.seed, **recipe.options)
+    return dataclasses.replace(robot, arm=DryRunArm(robot.arm)) if recipe.dry_run else robot
 
 
 def main() -> int:
     """Run the arm that the recipe on standard input asks for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The death of whoever started this ends a sleep early, and no more: the next tick sees it.
-    signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    # What is typed at the terminal, or that it was closed, is for whoever started this: they hold the arm.
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="arm: %(message)s")
     recipe = Recipe(**json.loads(sys.stdin.readline()))
     try:
@@ -285,8 +272,8 @@ def main() -> int:
         service.is_asked_to_leave = True
 
     signal.signal(signal.SIGTERM, leave)
-    _settle(recipe)
-    print(json.dumps({"pid": os.getpid()}), flush=True)
+    granted = ask_for_punctuality(real_time=recipe.real_time)
+    print(json.dumps({"granted": granted}), flush=True)
     service.run()
     return 0
 

@@ -1,7 +1,8 @@
 """An arm in a process of its own, as the control loop sees it: `ArmLink` over shared memory.
 
-    control loop ─► orders ─┐                  ┌─► states ─► control loop, cameras of a simulated world
-    a thread     ─► pulse  ─┴─► arm's process ─┘
+    control loop ─► orders   ─┐                  ┌─► states ─► control loop, cameras of a simulated world
+    a thread     ─► pulse    ─┼─► arm's process ─┘
+    a thread     ─► dead man ─┘
 
 The arm goes on being ticked, read and guarded while a policy thinks, and brakes if this process hangs or dies. If the
 arm's process dies or stops, that is a fault here, and nothing starts it again by itself. What a run leaves of its
@@ -14,6 +15,7 @@ import contextlib
 import json
 import os
 import secrets
+import select
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,8 @@ from jaxtyping import Float64
 from vla.errors import ArmError, ArmFault, ConfigError
 from vla.interfaces import ArmMode, ArmSpec, Twin
 from vla_robot_io.arm_link import MOST_BRAKING_S
-from vla_robot_io.arm_process import ORDERS, PULSE, STATES, Recipe
+from vla_robot_io.arm_process import DEAD_MAN, ORDERS, PULSE, STATES, Recipe
+from vla_robot_io.dead_man import MESSAGE, DeadManSender
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.process_records import (
@@ -79,6 +82,7 @@ class ArmProcess:
         self._order = np.zeros((), order_type(joints))
         self._orders = Mailbox(self._folder / ORDERS, self._order.nbytes)
         self._pulse = Mailbox(self._folder / PULSE, 8)
+        self._held = Mailbox(self._folder / DEAD_MAN, MESSAGE.size)
         self._states = Mailbox(self._folder / STATES, self._state_type.itemsize)
         self._state: np.ndarray | None = None
         self._seen = self._acknowledged = 0
@@ -87,10 +91,13 @@ class ArmProcess:
         self._last_fault: str | None = None
         self._recorded_tick = -1
         recipe.folder, recipe.runtime, recipe.nonce = str(self._folder), os.getpid(), secrets.randbits(63)
+        self._dead_man = DeadManSender(self._held, recipe.nonce)
         self._stopped = threading.Event()
         self._heart = threading.Thread(target=self._beat, args=(recipe.nonce,), name="arm pulse", daemon=True)
         self._heart.start()
         self._process = _started(recipe)
+        self.granted: dict[str, str] = {}
+        """What the system granted to the arm's process, by what it was asked of."""
         try:
             self._ready()
         except BaseException:
@@ -106,6 +113,15 @@ class ArmProcess:
     def pid(self) -> int:
         """Of the arm's process."""
         return self._process.pid
+
+    @property
+    def dead_man(self) -> Callable[[], bool] | None:
+        """See `ArmLink`."""
+        return self._dead_man.is_held
+
+    @dead_man.setter
+    def dead_man(self, is_held: Callable[[], bool] | None) -> None:
+        self._dead_man.is_held = is_held
 
     # ------------------------------------------------------------------ what is known
 
@@ -159,6 +175,7 @@ class ArmProcess:
 
     def fault(self, text: str) -> None:
         self._ask(Verb.FAULT, text)
+        self._await_rest()
 
     def acknowledge(self, fault: str) -> None:
         self._ask(Verb.ACKNOWLEDGE, fault)
@@ -187,14 +204,17 @@ class ArmProcess:
     def hold(self) -> None:
         if self.mode is not ArmMode.RUNNING:
             return
-        until_s = time.monotonic() + MOST_BRAKING_S
         self._send(np.zeros(len(self._spec.joints)), 0.0, 1, stands_still=True)
-        while self.mode is ArmMode.RUNNING and time.monotonic() < until_s:
-            self._require_alive()
-            time.sleep(_POLL_S)
+        self._await_rest()
         failure = self.report().failure
         if failure is not None:
             raise ArmFault(failure)
+
+    def _await_rest(self) -> None:
+        until_s = time.monotonic() + MOST_BRAKING_S
+        while self.mode is ArmMode.RUNNING and time.monotonic() < until_s:
+            self._require_alive()
+            time.sleep(_POLL_S)
 
     def close(self) -> None:
         """Hold, and end the arm's process; torque stays as it is."""
@@ -219,7 +239,18 @@ class ArmProcess:
         sequence = int(self._order["plan"]) + 1
         # A plan that is seen later than this was made by somebody who has stood still meanwhile.
         valid_until_s = time.monotonic() + SILENT_S
-        plan = Plan(sequence, increment, gripper_m, ticks, valid_until_s, self._acknowledged, stands_still=stands_still)
+        plan = Plan(
+            sequence,
+            increment,
+            gripper_m,
+            ticks,
+            valid_until_s,
+            self._acknowledged,
+            stands_still=stands_still,
+            needs_dead_man=self.dead_man is not None and not stands_still,
+        )
+        # The arm's process has the answer before the plan that needs it.
+        self._dead_man.say()
         put_plan(self._order, plan)
         self._orders.write(self._order.tobytes())
         return sequence
@@ -266,7 +297,8 @@ class ArmProcess:
         state = self._newest()
         self._require_alive()
         if state["has_failure"]:
-            return True
+            # It brakes before its fault is latched.
+            return mode_of(state) is not ArmMode.RUNNING
         return bool(state["plan"] >= sequence and state["ticks_left"] == 0)
 
     def _require_alive(self) -> None:
@@ -289,10 +321,16 @@ class ArmProcess:
         return ArmFault(self._last_fault)
 
     def _ready(self) -> None:
+        line = _first_line(self._process, STARTS_S)
+        told = json.loads(line) if line.strip() else {}
+        if "granted" not in told:
+            why = told.get("error", "it says nothing")
+            raise ConfigError(f"the process of {self._spec.name} did not come up: {why}")
+        self.granted = told["granted"]
         until_s = time.monotonic() + STARTS_S
         while (message := self._states.read()) is None:
             if self._process.poll() is not None or time.monotonic() > until_s:
-                raise ConfigError(f"the process of {self._spec.name} did not come up: {_said(self._process)}")
+                raise ConfigError(f"the process of {self._spec.name} did not come up: it tells no state")
             time.sleep(_POLL_S)
         self._state = np.frombuffer(message, self._state_type).reshape(())
 
@@ -302,10 +340,11 @@ class ArmProcess:
         self._process.wait()
         self._stopped.set()
         self._heart.join()
+        self._dead_man.close()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        for box in (self._orders, self._pulse, self._states):
+        for box in (self._orders, self._pulse, self._held, self._states):
             box.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -316,6 +355,8 @@ def _started(recipe: Recipe) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # Arithmetic on a handful of joints is no work for several threads.
+        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps(vars(recipe)) + "\n")
@@ -323,11 +364,11 @@ def _started(recipe: Recipe) -> subprocess.Popen[str]:
     return process
 
 
-def _said(process: subprocess.Popen[str]) -> str:
-    if process.poll() is None or process.stdout is None:
-        return "it says nothing"
-    line = process.stdout.readline()
-    return str(json.loads(line).get("error", line)) if line.strip() else f"it ended with status {process.returncode}"
+def _first_line(process: subprocess.Popen[str], wait_s: float) -> str:
+    """What it says first; empty if nothing comes, or it is gone."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], wait_s)
+    return process.stdout.readline() if ready else ""
 
 
 # --------------------------------------------------------------------------- memory of runs that are over

@@ -11,12 +11,14 @@ the reference, so what the limits of motion delay is not lost; where the arm is 
 command.
 
 A hold with a number needs an acknowledgement (a stop button, a runtime that fell silent); every other one is left by
-the next good plan. What is surely wrong latches a FAULT. Nothing here knows cameras, policies or processes, and
-nothing here is safety-rated.
+the next good plan. What is surely wrong brakes the arm and latches a FAULT when it stands; where the arm itself is in
+fault, or takes no more commands, there is nothing to brake with, and it is latched at once. Ticks that come late, some
+in a row, halve the speed. Nothing here knows cameras, policies or processes, and nothing here is safety-rated.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +26,7 @@ import numpy as np
 
 from vla.errors import ArmError, ArmFault
 from vla.interfaces import Arm, ArmMode, Clock
+from vla_robot_io.dead_man import let_go
 from vla_robot_io.envelope import Envelope, Outcome, Setpoint
 from vla_robot_io.freshness import stale_arm
 from vla_robot_io.governor import Governor, MotionLimits
@@ -37,7 +40,11 @@ CATCHING_UP, SLOWEST = 1.5, 0.1
 """A command goes this much faster than its plan, and never slower than this part of full speed."""
 LEASH_RAD = 0.2
 """A reference farther than this from a command that is being braked is given up."""
+SLOWED = 0.5
+"""The part of its speed at which an arm moves whose ticks come late."""
 _ADMITS = (ArmMode.ARMED, ArmMode.HOLD)
+_HAS_TORQUE = (ArmMode.RUNNING, *_ADMITS)
+logger = logging.getLogger("vla.robot_io")
 
 
 @runtime_checkable
@@ -68,6 +75,9 @@ class ArmRunner:
         watched: tuple[Watched, ...] = (),
         overruns_to_hold: int = 10,
         gap_fault_s: float = math.inf,
+        overruns_to_slow: int = 3,
+        slow_for_s: float = 2.0,
+        dead_man: Watched | None = None,
     ) -> None:
         """Touch nothing yet.
 
@@ -80,12 +90,18 @@ class ArmRunner:
             watched: looked at on every tick.
             overruns_to_hold: hold after so many late ticks in a row.
             gap_fault_s: latch a fault if ticks were farther apart, as after this process was suspended.
+            overruns_to_slow: go at half speed after so many late ticks in a row ...
+            slow_for_s: ... until none has been late for so long.
+            dead_man: looked at while a plan is carried out that needs it.
 
         Raises:
             ConfigError: if a number is none that limits.
         """
         self._clock, self._envelope, self._config, self._trips = clock, envelope, config, trips
         self._watched, self._overruns_to_hold, self._gap_fault_s = watched, overruns_to_hold, gap_fault_s
+        self._overruns_to_slow, self._slow_for_s = overruns_to_slow, slow_for_s
+        self._speed, self._late_s = 1.0, -math.inf
+        self._dead_man = dead_man
         self._arm = GuardedArm(arm, clock, config, trips)
         self._period_s = 1.0 / arm.spec.rate_hz
         limits = envelope.limits
@@ -155,10 +171,18 @@ class ArmRunner:
         """
         self._arm.acknowledge(reason)
         self._failure = None
+        # To clear what a controller has latched may take seconds, in which nothing is ticked.
+        self._ticked_s = -math.inf
 
     def fault(self, text: str) -> None:
-        """Latch a fault."""
-        self._fail(self._arm.fault(text))
+        """Brake, and latch a fault when the arm stands: at once if it does, else on the ticks to come."""
+        self._arm.distrust(text)
+        self._end_if_still()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the arm brakes, to be in fault when it stands: it wants ticks."""
+        return self._arm.coming_fault is not None
 
     def close(self) -> None:
         """Hold where the command is, and close the wire; torque stays as it is."""
@@ -170,6 +194,7 @@ class ArmRunner:
         """Read the arm, and command nothing."""
         try:
             self._arm.read()
+            self._end_if_still()
         except ArmFault as error:
             self._fail(error)
 
@@ -191,7 +216,8 @@ class ArmRunner:
                 self._take(plan, now_s)
             if forbidden is not None:
                 self._stop(forbidden, source="operator")
-            self._heed(now_s, late)
+            if self._arm.mode in _HAS_TORQUE:
+                self._heed(now_s, late)
             self._act(now_s)
         except ArmFault as error:
             # What came first says more than that a fault is latched.
@@ -245,18 +271,26 @@ class ArmRunner:
 
     def _heed(self, now_s: float, late: Reason | None) -> None:
         """Stop if anything speaks against motion."""
-        if not self._arm.is_trusted:
+        if not self._arm.is_trusted and not self.is_ending:
             self._stop(stale_arm(self._arm.age_s, self._config.stale_hold_s), source="reading")
         for watched in self._watched:
             reason = watched.objection(now_s)
             if reason is not None:
                 self._stop(reason, needs_acknowledgement=watched.needs_acknowledgement)
+        if self._plan is not None and self._plan.needs_dead_man:
+            self._heed_dead_man(self._dead_man, now_s)
         if late is not None:
             self._stop(late, source="loop")
         if self._left == 0 and self._arm.is_running and self._halt is None:
             self._heed_end(now_s)
         else:
             self._ended_s = now_s
+
+    def _heed_dead_man(self, dead_man: Watched | None, now_s: float) -> None:
+        unheard = let_go("a plan needs a dead-man input, and nobody listens to one")
+        reason = unheard if dead_man is None else dead_man.objection(now_s)
+        if reason is not None:
+            self._stop(reason, source="operator")
 
     def _heed_end(self, now_s: float) -> None:
         age_s, limit_s = now_s - self._ended_s, self._config.command_age_s
@@ -282,25 +316,46 @@ class ArmRunner:
         if due_s is not None:
             self._overruns_in_a_row = self._overruns_in_a_row + 1 if is_overrun else 0
         number = self._overruns_in_a_row
+        self._late_s = now_s if is_overrun else self._late_s
+        self._set_speed(number, now_s, late_s)
         if number < self._overruns_to_hold:
             return None
         self._overruns_in_a_row = 0
         text = f"{number} commands in a row were late, the last by {late_s:.3f} s: hold"
         return Reason(Code.OVERRUN, "loop", float(number), float(self._overruns_to_hold), text)
 
+    def _set_speed(self, late_in_a_row: int, now_s: float, late_s: float) -> None:
+        """Half, when the ticks have come late; full again when none has for a while."""
+        if late_in_a_row >= self._overruns_to_slow and self._speed == 1.0:
+            self._speed, for_s = SLOWED, self._slow_for_s
+            text = (
+                f"{late_in_a_row} commands in a row were late, the last by {late_s:.3f} s: half speed until none has "
+                f"been late for {for_s:g} s"
+            )
+            reason = Reason(Code.OVERRUN, "speed", float(late_in_a_row), float(self._overruns_to_slow), text)
+            self._arm.note((reason,), "speed")
+        elif self._speed < 1.0 and now_s - self._late_s >= self._slow_for_s:
+            self._speed = 1.0
+            told = f"{self._name} goes at full speed again: no command has been late for {self._slow_for_s:g} s"
+            self._arm.tell(told)
+            logger.warning("%s", told)
+
     def _heed_gap(self, now_s: float) -> None:
         gap_s = now_s - self._ticked_s
-        if self._gap_fault_s < gap_s < math.inf:
-            text = f"the process that holds {self._name} stood still for {gap_s:.3f} s, over {self._gap_fault_s:.3f} s"
-            raise self._arm.fault(text)
         if gap_s > 1.5 * self._period_s and self._reference is not None:
             # The arm came to the last command and stood there: to go on at speed would be a jerk.
             self._governor.start(self._governor.motion.positions)
+        if self._gap_fault_s < gap_s < math.inf:
+            text = f"the process that holds {self._name} stood still for {gap_s:.3f} s, over {self._gap_fault_s:.3f} s"
+            self._arm.distrust(text)
 
     # ------------------------------------------------------------------ moving
 
     def _act(self, now_s: float) -> None:
-        if self._reference is None or self._arm.mode not in (ArmMode.RUNNING, *_ADMITS):
+        if self.is_ending:
+            self._brake_to_fault()
+            return
+        if self._reference is None or self._arm.mode not in _HAS_TORQUE:
             return
         if self._halt is not None:
             self._brake()
@@ -314,12 +369,14 @@ class ArmRunner:
         before = self._at
         if self._arm.mode in _ADMITS:
             self._arm.run()
-        asked = Setpoint(before.positions + plan.increment, plan.gripper_m)
+        asked = Setpoint(before.positions + self._speed * plan.increment, plan.gripper_m)
         verdict = self._envelope.judge(asked, before, now_s=now_s, refused_at_s=self._refused_at_s)
         self._refused_at_s = verdict.refused_at_s
         self._arm.note(verdict.reasons, "command")
         if verdict.outcome is Outcome.FAULT:
-            raise self._arm.fault(verdict.reasons[-1].text)
+            self._arm.distrust(verdict.reasons[-1].text)
+            self._brake_to_fault()
+            return
         if verdict.outcome is Outcome.HOLD:
             self._plan, last = None, verdict.reasons[-1]
             self._halt = Halt(last.code, last.text)
@@ -332,7 +389,7 @@ class ArmRunner:
 
     def _pace_of(self, plan: Plan) -> float:
         """The part of full speed with which the command follows: a little more than the plan has, to keep up."""
-        fastest = float(np.abs(plan.increment / self._envelope.limits.max_step).max())
+        fastest = self._speed * float(np.abs(plan.increment / self._envelope.limits.max_step).max())
         return min(1.0, max(SLOWEST, CATCHING_UP * fastest))
 
     def _follow(self, reference: Setpoint) -> None:
@@ -350,14 +407,34 @@ class ArmRunner:
     def _brake(self) -> None:
         if not self._arm.is_running:
             return
+        if not self._governor.is_at_rest:
+            self._write_braking()
         if self._governor.is_at_rest:
             self._arm.hold()
-            return
+
+    def _write_braking(self) -> None:
         motion = self._governor.brake()
         self._reference = Setpoint(motion.positions.copy(), self._at.gripper_m)
         self._write(self._reference)
-        if self._governor.is_at_rest:
-            self._arm.hold()
+
+    def _brake_to_fault(self) -> None:
+        self._failure, self._plan = self._failure or self._arm.coming_fault, None
+        if self._is_moving:
+            self._write_braking()
+        self._end_if_still()
+
+    def _end_if_still(self) -> None:
+        """Latch the fault that is coming, if the arm stands; else the ticks to come brake it."""
+        fault = self._arm.coming_fault
+        if fault is None:
+            return
+        self._failure, self._plan = self._failure or fault, None
+        if not self._is_moving:
+            self._arm.fault(fault)
+
+    @property
+    def _is_moving(self) -> bool:
+        return self._arm.is_running and self._reference is not None and not self._governor.is_at_rest
 
     def _write(self, setpoint: Setpoint) -> None:
         applied = self._arm.write(setpoint)

@@ -50,8 +50,12 @@ class ControlConfig:
     """Whether to act upon pictures that are black, saturated or of one colour."""
     reply_deadline_s: float = 0.5
     """Carry out no action that comes later than this after the observation before it, s."""
+    overruns_to_slow: int = 3
+    """Go at half speed after this many commands in a row that were due more than one period before ..."""
+    slow_for_s: float = 2.0
+    """... until none has been late for this long, s."""
     overruns_to_hold: int = 10
-    """Hold after this many commands in a row that were due more than one period before."""
+    """Hold after this many in a row."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,6 +241,17 @@ class ArmEnvironment:
     @permit.setter
     def permit(self, permit: Callable[[], Reason | None] | None) -> None:
         self._link.permit = permit
+
+    @property
+    def dead_man(self) -> Callable[[], bool] | None:
+        """While it is set, steps are carried out only while it says that the operator's input is held: where the arm
+        has a process of its own, that one sees to it.
+        """
+        return self._link.dead_man
+
+    @dead_man.setter
+    def dead_man(self, is_held: Callable[[], bool] | None) -> None:
+        self._link.dead_man = is_held
 
     @property
     def speed(self) -> float:
@@ -466,7 +481,15 @@ def in_process(
     """A link to the robot's arm, ticked in this process."""
     trips = TripLog()
     runner = ArmRunner(
-        robot.arm, clock, guard, control.guard, trips, watched=watched, overruns_to_hold=control.overruns_to_hold
+        robot.arm,
+        clock,
+        guard,
+        control.guard,
+        trips,
+        watched=watched,
+        overruns_to_hold=control.overruns_to_hold,
+        overruns_to_slow=control.overruns_to_slow,
+        slow_for_s=control.slow_for_s,
     )
     return InProcessLink(runner, clock, 1.0 / robot.arm.spec.rate_hz, trips)
 
@@ -501,7 +524,8 @@ def commands_per_step(robot: Robot) -> int:
 
 
 def _check_control(control: ControlConfig, duration_s: float) -> None:
-    for name in ("camera_age_s", "frozen_frames", "camera_skew_s", "reply_deadline_s", "overruns_to_hold"):
+    names = ("camera_age_s", "frozen_frames", "camera_skew_s", "reply_deadline_s")
+    for name in (*names, "overruns_to_slow", "slow_for_s", "overruns_to_hold"):
         require_positive(f"control.{name}", float(getattr(control, name)))
     require_positive("seconds", duration_s)
 

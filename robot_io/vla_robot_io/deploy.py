@@ -32,20 +32,19 @@ from vla.errors import ConfigError, unknown
 from vla.interfaces import Clock, Policy, Robot
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.loading import checkpoint_hash, load_policy, load_remote
-from vla_robot_io.arm_process import Recipe
-from vla_robot_io.arm_process_link import ArmProcess
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.first_runs import has_been_dry, remember_dry
 from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper, source_of
+from vla_robot_io.late_camera import open_late
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import EXIT_OK, LiveRun, Task
 from vla_robot_io.operating.attending import attended, console_beside
 from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Attendance
+from vla_robot_io.placement import apart, placement_of, told_of
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder, make_folder
-from vla_robot_io.stop_flag import FILE_NAME
 from vla_robot_io.teleoperation.choosing import DriveConfig
 
 ROBOTS = "vla.robots"
@@ -92,9 +91,9 @@ class DeployConfig:
     """At which the policy's time passes, above 0, at most 1: the same way, taken more slowly."""
     clock: ClockKind = ClockKind.REAL
     """By which time the loop goes; `virtual` is for simulated robots."""
-    process: bool = False
+    process: bool | None = None
     """Hold the arm in a process of its own, which goes on while the policy thinks, and brakes when this process hangs
-    or dies: with clock=real, for robots that can be made in two processes."""
+    or dies. If not given, it has one wherever it can; where it cannot, as by a virtual clock, the run says why."""
     threads: int = 1
     """Of the policy's arithmetic. More are faster on an idle machine, and on a busy one slower by far."""
     film: bool = True
@@ -140,6 +139,7 @@ def deploy(config: DeployConfig) -> int:
     robot = make_robot(config, clock)
     if config.clock is ClockKind.VIRTUAL and not robot.is_simulated:
         raise ConfigError(f"robot '{config.driver}' lives by real time: clock=virtual would hurry it, use clock=real")
+    open_late(robot.cameras)
     with _policy(config, robot) as (policy, checkpoint):
         return _run(config, robot, clock, policy, checkpoint, console)
 
@@ -173,15 +173,14 @@ def _run(
         speed=config.speed,
     )
     # What does not fit is refused before anything is written or started.
-    environment, has_own_process = acting(), _has_own_process(config, robot)
+    environment, placement = acting(), placement_of(config, robot, clock)
     make_folder(config.out)
-    if has_own_process:
-        environment = acting(link=arm_process_of(config, robot))
     frames_per_second = robot.embodiment.control_hz if config.film else None
-    header = _header(config, robot, checkpoint)
     task = Task(config.instruction, config.seed, config.seconds)
-    with _attended(config, robot, clock) as (attendance, view):
+    with _attended(config, robot, clock) as (attendance, view), apart(placement, config, robot, console) as link:
+        header = _header(config, robot, checkpoint) | {"arm_process": told_of(placement, link)}
         recorder = RunRecorder(config.out, header, frames_per_second, may_wait=config.clock is ClockKind.VIRTUAL)
+        environment = environment if link is None else acting(link=link)
         run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:
@@ -252,46 +251,6 @@ class RobotChoice(Protocol):
     instruction: str
     seed: int
     options: dict[str, Any]
-
-
-def _has_own_process(config: DeployConfig, robot: Robot) -> bool:
-    """Whether the arm gets a process of its own.
-
-    Raises:
-        ConfigError: if it is to, and cannot.
-    """
-    if not config.process:
-        return False
-    can_be = robot.twin is not None or robot.opens_late
-    why_not = ""
-    if config.clock is ClockKind.VIRTUAL:
-        why_not = "another process does not go by a virtual clock: use clock=real"
-    elif config.dry_run:
-        why_not = "nothing is sent in a dry run"
-    elif not can_be:
-        why_not = f"driver '{config.driver}' opens its arm or its cameras when it is made, so it is made once"
-    if why_not:
-        raise ConfigError(f"process=true is not to be had: {why_not}")
-    return True
-
-
-def arm_process_of(config: DeployConfig, robot: Robot) -> ArmProcess:
-    """A process for the arm of this robot, as it is configured; a stop flag in the run's folder stops it.
-
-    Raises:
-        ConfigError: if it does not come up.
-    """
-    recipe = Recipe(
-        driver=config.driver,
-        instruction=config.instruction,
-        seed=config.seed,
-        options=dict(config.options),
-        envelope=dataclasses.asdict(config.envelope),
-        guard=dataclasses.asdict(config.control.guard),
-        overruns_to_hold=config.control.overruns_to_hold,
-        stop_flag=str((config.out / FILE_NAME).absolute()),
-    )
-    return ArmProcess(recipe, robot.arm.spec, robot.twin)
 
 
 def make_robot(config: RobotChoice, clock: Clock) -> Robot:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vla.embodiment import Embodiment
+from vla.embodiment import CameraSpec, Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import Clock
+from vla_robot_io.late_camera import LateCamera
 from vla_robot_io.opencv_camera import OpenCvCamera
 
 
@@ -43,13 +44,17 @@ def read_embodiment(path: Path) -> Embodiment:
         raise ConfigError(f"{file} holds no embodiment: {error}") from error
 
 
-def open_cameras(body: Embodiment, devices: Mapping[str, Any], clock: Clock) -> tuple[OpenCvCamera, ...]:
-    """The cameras of an embodiment: a number, a path or a video file each.
+def late_cameras(body: Embodiment, devices: Mapping[str, Any], clock: Clock) -> tuple[LateCamera, ...]:
+    """The cameras of an embodiment, a number, a path or a video file each; opened when they are first looked through.
 
     Raises:
-        ConfigError: if they are not those of the embodiment, or cannot be opened.
+        ConfigError: if they are not those of the embodiment.
     """
     names = [camera.name for camera in body.cameras]
     if sorted(devices) != sorted(names):
         raise ConfigError(f"cameras of {body.name} are {', '.join(names)}; got {', '.join(devices)}")
-    return tuple(OpenCvCamera(spec, devices[spec.name], clock) for spec in body.cameras)
+    return tuple(_late(spec, devices[spec.name], clock) for spec in body.cameras)
+
+
+def _late(spec: CameraSpec, device: Any, clock: Clock) -> LateCamera:
+    return LateCamera(spec.name, lambda: OpenCvCamera(spec, device, clock))

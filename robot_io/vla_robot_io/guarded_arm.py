@@ -1,10 +1,12 @@
 """An arm that is only listened to while it is fresh, and whose wire is only trusted while it works.
 
-    read ──► fresh? ──no, 50 ms──► not trusted ──no, 500 ms──► FAULT
-         └─► where it was commanded to be? ──no, 200 ms──► FAULT
-    write ──► arm.write ──it raises──► FAULT
+    read ──► fresh? ──no, 50 ms──► not trusted ──no, 500 ms──► a fault is coming
+         ├─► where it was commanded to be? ──no, 200 ms──────► a fault is coming ──► braked, at rest ──► FAULT
+         └─► it raises ──────────────────────────────────────► a fault is coming
+    write, run, hold ──it raises, or the arm has a fault of its own─────────────────────────────────────► FAULT
 
-FAULT is latched in the arm, and raised as `ArmFault`. What may be written is decided elsewhere (`arm_runner.py`).
+An arm that can still be commanded is braked before its fault is latched; one that takes no commands cannot be. FAULT is
+latched in the arm, and raised as `ArmFault`. What may be written is decided elsewhere (`arm_runner.py`).
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class GuardedArm:
         self._sequence = 0
         self._is_trusted, self._age_s = False, math.inf
         self.last_fault: str | None = None
-        """The last fault that was latched here, or that the arm told of."""
+        """The last fault that was latched here or is coming, or that the arm told of."""
+        self._coming: str | None = None
         self._reasons: list[Reason] = []
         self._notes: list[str] = []
 
@@ -112,6 +115,11 @@ class GuardedArm:
         return self.last_fault
 
     @property
+    def coming_fault(self) -> str | None:
+        """The fault that is latched as soon as the arm has been braked; None if there is none, or one is latched."""
+        return None if self._arm.mode in (ArmMode.FAULT, ArmMode.DISCONNECTED) else self._coming
+
+    @property
     def is_running(self) -> bool:
         return self._arm.mode is ArmMode.RUNNING
 
@@ -123,9 +131,16 @@ class GuardedArm:
     # ------------------------------------------------------------------ coming up, going down
 
     def open(self) -> None:
-        """Connect and configure, if that is yet to be done; no torque."""
+        """Connect and configure, if that is yet to be done; no torque.
+
+        Raises:
+            ArmError: if the arm is not there, or is another.
+        """
         if self._arm.mode is ArmMode.DISCONNECTED:
-            self._arm.connect()
+            try:
+                self._arm.connect()
+            except OSError as error:
+                raise ArmError(f"{self._arm.spec.name} cannot be connected: {error}") from error
         if self._arm.mode is ArmMode.CONNECTED:
             self._arm.configure()
 
@@ -136,6 +151,8 @@ class GuardedArm:
             ArmFault: if a fault is latched.
             ArmError: if the arm does not read a finite position.
         """
+        if self.coming_fault is not None:
+            raise ArmFault(f"{self._arm.spec.name} brakes, and is in fault then: {self.coming_fault}")
         if self._arm.mode is ArmMode.CONFIGURED:
             self._arm.arm()
         state = self._arm.read()
@@ -172,9 +189,16 @@ class GuardedArm:
         except (OSError, ArmError) as error:
             raise self.fault(f"{self._arm.spec.name} would not hold: {error}") from error
 
+    def distrust(self, text: str) -> None:
+        """Have a fault come: whoever commands the arm brakes it, and latches the fault then; the first one stays."""
+        if self.coming_fault is None:
+            self._coming = self.last_fault = text
+        self._is_trusted = False
+
     def fault(self, text: str) -> ArmFault:
-        """Latch a fault, and give the error to raise."""
-        self.last_fault = text
+        """Latch a fault, or the one that was coming, and give the error to raise."""
+        text = self.coming_fault or text
+        self._coming, self.last_fault = None, text
         if self._arm.mode is not ArmMode.DISCONNECTED:
             # An arm whose wire is gone cannot be told; nothing more is sent to it either way.
             with contextlib.suppress(OSError):
@@ -188,6 +212,7 @@ class GuardedArm:
             ArmError: if the latched fault is another.
         """
         self._arm.acknowledge(fault)
+        self._coming = None
 
     def close(self) -> None:
         """Hold, and close the wire; torque stays as it is."""
@@ -201,20 +226,20 @@ class GuardedArm:
     def read(self) -> ArmState:
         """The arm's state, the last finite one if this one is not.
 
+        An arm that cannot be read, has been stale for too long or does not go where it is commanded has a fault coming.
+
         Raises:
-            ArmFault: if the arm reports one, will not be read, or has been stale for too long.
+            ArmFault: if the arm reports one, or could not be read even once.
         """
         try:
             state = self._arm.read()
         except (OSError, ArmError) as error:
-            raise self.fault(f"{self._arm.spec.name} cannot be read: {error}") from error
+            return self._unread(error)
         self._age_s = self._watch.look(state, self._clock.now())
         self._heed_fault(state)
         self._is_trusted = self._age_s <= self._config.stale_hold_s
         if self._age_s > self._config.stale_fault_s:
-            reason = stale_arm(self._age_s, self._config.stale_fault_s)
-            self.note((reason,), "reading")
-            raise self.fault(reason.text)
+            self._doubt(stale_arm(self._age_s, self._config.stale_fault_s))
         if is_finite(state) or self._state is None:
             self._state = state
         self._heed_tracking(state)
@@ -244,6 +269,10 @@ class GuardedArm:
         self._trips.record(reasons, source)
         self._reasons += reasons
 
+    def tell(self, note: str) -> None:
+        """Add a sentence to those that the arm itself says."""
+        self._notes.append(note)
+
     def take_reasons(self) -> tuple[tuple[Reason, ...], tuple[str, ...]]:
         """Our reasons and the arm's own, since this was last asked: the first of each."""
         reasons = {(reason.code, reason.field): reason for reason in reversed(self._reasons)}
@@ -259,8 +288,19 @@ class GuardedArm:
     def _heed_tracking(self, state: ArmState) -> None:
         reason = self._tracking.look(state, self._clock.now())
         if reason is not None:
+            self._doubt(reason)
+
+    def _doubt(self, reason: Reason) -> None:
+        if self.coming_fault is None:
             self.note((reason,), "reading")
-            raise self.fault(reason.text)
+        self.distrust(reason.text)
+
+    def _unread(self, error: Exception) -> ArmState:
+        text = f"{self._arm.spec.name} cannot be read: {error}"
+        if self._state is None:
+            raise self.fault(text) from error
+        self.distrust(text)
+        return self._state
 
     def _unwritten(self, error: Exception) -> ArmFault:
         name = self._arm.spec.name

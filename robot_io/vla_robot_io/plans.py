@@ -34,6 +34,8 @@ class Plan:
     """The number of the last stop that whoever made this plan has acknowledged."""
     stands_still: bool = False
     """Hold for this many ticks instead of moving."""
+    needs_dead_man: bool = False
+    """Carried out only while the dead-man input is held."""
 
 
 @dataclasses.dataclass(frozen=True)

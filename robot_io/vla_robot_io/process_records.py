@@ -2,6 +2,7 @@
 
     orders   runtime ─► arm    the newest plan, and the last request (open, enable, fault, ...)
     pulse    runtime ─► arm    that somebody is there, every 10 ms
+    dead_man runtime ─► arm    whether the dead-man input is held, as long as one is needed (`dead_man.py`)
     states   arm ─► runtime    the last tick, what was met since, and, of a simulated robot, how its world looks
 
 Each travels through a `Mailbox`, which checks it; the newest counts, and nobody waits for anybody.
@@ -47,6 +48,7 @@ def order_type(joints: int) -> np.dtype:
             ("valid_until_s", "f8"),
             ("acknowledged", "i8"),
             ("stands_still", "i1"),
+            ("needs_dead_man", "i1"),
             ("verb", "i8"),
             ("request", "i8"),
             ("text", _TEXT),
@@ -106,6 +108,7 @@ def put_plan(record: np.ndarray, plan: Plan) -> None:
     record["plan"], record["increment"], record["gripper_m"] = plan.sequence, plan.increment, plan.gripper_m
     record["ticks"], record["valid_until_s"] = plan.ticks, plan.valid_until_s
     record["acknowledged"], record["stands_still"] = plan.acknowledged, plan.stands_still
+    record["needs_dead_man"] = plan.needs_dead_man
 
 
 def plan_of(record: np.ndarray) -> Plan:
@@ -118,6 +121,7 @@ def plan_of(record: np.ndarray) -> Plan:
         valid_until_s=float(record["valid_until_s"]),
         acknowledged=int(record["acknowledged"]),
         stands_still=bool(record["stands_still"]),
+        needs_dead_man=bool(record["needs_dead_man"]),
     )
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,14 +24,16 @@ from vla.interfaces import ArmMode, EpisodeSpec
 from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess, remove_stale
 from vla_robot_io.control_loop import ArmEnvironment
-from vla_robot_io.deploy import DeployConfig, arm_process_of, make_robot
+from vla_robot_io.deploy import DeployConfig, make_robot
 from vla_robot_io.operating.letterbox import Mailbox
+from vla_robot_io.placement import arm_process_of
 from vla_robot_io.process_records import mode_of, report_of, state_type
 from vla_robot_io.reasons import Code
 
 pytest.importorskip("ruckig")
 
-WORDS = ["robot=virtual", "policy=zero", "instruction=reach the red block"]
+WORDS = ["policy=zero", "instruction=reach the red block"]
+ROBOTS = ("virtual", "servos_emulated", "ur_emulated")
 SPEC = EpisodeSpec(task="", seed=0, instruction="reach the red block")
 ALONG = np.array([0.0, 0.005, 0.0, 0.0, 1.0], np.float32)
 PATIENCE_S = 60.0
@@ -45,9 +48,9 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 @contextlib.contextmanager
-def arm_in_a_process(folder: Path) -> Iterator[tuple[ArmEnvironment, ArmProcess]]:
-    """A virtual arm in its own process, with torque on."""
-    config = cli.compose("deploy", DeployConfig, [*WORDS, f"out={folder}"])
+def arm_in_a_process(folder: Path, robot_name: str = "virtual") -> Iterator[tuple[ArmEnvironment, ArmProcess]]:
+    """An arm in its own process, with torque on."""
+    config = cli.compose("deploy", DeployConfig, [*WORDS, f"robot={robot_name}", f"out={folder}"])
     clock = RealClock()
     robot = make_robot(config, clock)
     link = arm_process_of(config, robot)
@@ -88,6 +91,25 @@ def test_the_arm_is_ticked_while_the_runtime_thinks_and_holds_when_it_thinks_lon
         assert link.report().plan > before.plan
 
 
+def test_f79_a_dead_man_input_let_go_holds_the_arm_whatever_the_loop_does(tmp_path: Path) -> None:
+    with arm_in_a_process(tmp_path) as (environment, link):
+        held = threading.Event()
+        environment.dead_man = held.is_set
+        environment.change_speed(0.05)
+        act(environment)
+        halt = link.report().halt
+        assert halt is not None
+        assert halt.code is Code.DEAD_MAN
+        held.set()
+        # The loop looks at nothing while it waits for two seconds of motion.
+        threading.Timer(0.5, held.clear).start()
+        act(environment)
+        until(lambda: environment.mode is ArmMode.HOLD, "it never held")
+        halt = link.report().halt
+        assert halt is not None
+        assert halt.code is Code.DEAD_MAN
+
+
 def test_f68_an_arm_process_that_was_suspended_is_a_fault_here_and_there(tmp_path: Path) -> None:
     with arm_in_a_process(tmp_path) as (environment, link):
         act(environment)
@@ -124,9 +146,9 @@ def test_the_stop_file_of_the_run_stops_it(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def runtime_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, Mailbox]]:
+def runtime_process(folder: Path, robot: str = "virtual") -> Iterator[tuple[subprocess.Popen[str], int, Mailbox]]:
     """A process that plans for an arm, the arm's process, and what that tells."""
-    command = [sys.executable, __file__, str(folder)]
+    command = [sys.executable, __file__, str(folder), robot]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -140,7 +162,7 @@ def runtime_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, 
                 pipe.close()
 
 
-def newest(states: Mailbox) -> np.ndarray:
+def newest(states: Mailbox, joints: int = 7) -> np.ndarray:
     found: list[bytes] = []
 
     def look() -> bool:
@@ -149,24 +171,38 @@ def newest(states: Mailbox) -> np.ndarray:
         return bool(found)
 
     until(look, "nothing is told")
-    joints, length = 7, len(found[0])
+    length = len(found[0])
     empty = state_type(joints, 0).itemsize
     return np.frombuffer(found[0], state_type(joints, (length - empty) // 8)).reshape(())
 
 
-def test_f69_when_the_runtime_is_killed_the_arm_comes_to_rest_holds_and_its_process_ends(tmp_path: Path) -> None:
-    with runtime_process(tmp_path) as (runtime, arm, states):
-        until(lambda: mode_of(newest(states)) is ArmMode.RUNNING, "it never ran")
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_f69_when_the_runtime_is_killed_the_arm_comes_to_rest_holds_and_its_process_ends(
+    robot: str, tmp_path: Path
+) -> None:
+    if robot == "ur_emulated":
+        pytest.importorskip("rtde_control", reason="ur-rtde is not installed")
+    joints = 6 if robot == "ur_emulated" else 7
+    with runtime_process(tmp_path, robot) as (runtime, arm, states):
+        until(lambda: mode_of(newest(states, joints)) is ArmMode.RUNNING, "it never ran")
         folder = Path(f"/proc/{arm}")
+        # Whoever plans has the arm's process for a child, and none of what the arm is behind.
+        assert children(runtime.pid) == [arm]
+        assert len(children(arm)) == (robot == "ur_emulated")
         runtime.send_signal(signal.SIGKILL)
         until(lambda: not folder.exists() or "(python) Z" in (folder / "stat").read_text(), "it stayed")
         # The last word of a process that closed its wire in order.
-        last = newest(states)
+        last = newest(states, joints)
         assert mode_of(last) is ArmMode.DISCONNECTED
         report = report_of(last)
         assert report.is_at_rest
         assert report.halt is not None
         assert report.halt.code is Code.RUNTIME_SILENT
+
+
+def children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sorted(int(child) for thread in threads for child in (thread / "children").read_text().split())
 
 
 def test_f67_a_runtime_that_was_suspended_is_held_and_must_acknowledge_on_thaw(tmp_path: Path) -> None:
@@ -206,13 +242,13 @@ def test_f77_memory_of_a_run_that_is_over_is_removed_and_that_of_a_living_one_is
 def test_a_process_for_an_arm_by_virtual_time_is_refused(tmp_path: Path) -> None:
     from vla_robot_io.deploy import deploy
 
-    words = [*WORDS, f"out={tmp_path}", "clock=virtual", "process=true"]
+    words = [*WORDS, "robot=virtual", f"out={tmp_path}", "clock=virtual", "process=true"]
     with pytest.raises(ConfigError, match="does not go by a virtual clock"):
         deploy(cli.compose("deploy", DeployConfig, words))
 
 
-def _plan_for_ever(folder: Path) -> None:
-    with arm_in_a_process(folder) as (environment, link):
+def _plan_for_ever(folder: Path, robot: str) -> None:
+    with arm_in_a_process(folder, robot) as (environment, link):
         act(environment)
         print(json.dumps({"arm": link.pid, "folder": str(link.folder)}), flush=True)
         while True:
@@ -224,4 +260,4 @@ def _plan_for_ever(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _plan_for_ever(Path(sys.argv[1]))
+    _plan_for_ever(Path(sys.argv[1]), sys.argv[2])

@@ -12,14 +12,15 @@ from typing import Any
 from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
+from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.franka.fci_proxy import FciProxy
 from vla_robot_io.franka.franka_link import FrankaLink, FrankaLinkConfig, require_franky
 from vla_robot_io.franka.hand import FrankaHand
 from vla_robot_io.franka.limits import MODELS, FrankaModel
 from vla_robot_io.links.gripper import Gripper, NoGripper
+from vla_robot_io.links.late_link import LateLink
 from vla_robot_io.links.library import require_library
-from vla_robot_io.links.link import KnownArm
+from vla_robot_io.links.link import ArmLink, KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.links.shadow import ShadowedArm
 from vla_robot_io.panda import MAX_OPENING_M
@@ -78,16 +79,19 @@ def make_robot(
     fingers: Gripper = FrankaHand(host) if gripper == "hand" else NoGripper(MAX_OPENING_M)
     link = FrankaLink(FrankaLinkConfig(host, dynamics_factor, real_time), fingers)
     arm = make_arm(clock, link, MODELS[model], f"{model} at {host}", rate_hz)
-    return Robot(arm, open_cameras(body, cameras or {}, clock), body, ArmKinematics("panda"), "panda")
+    eyes = late_cameras(body, cameras or {}, clock)
+    return Robot(arm, eyes, body, ArmKinematics("panda"), "panda", opens_late=True)
 
 
-def make_arm(clock: Clock, link: FrankaLink, model: FrankaModel, name: str, rate_hz: float = RATE_HZ) -> LinkedArm:
+def make_arm(clock: Clock, link: ArmLink, model: FrankaModel, name: str, rate_hz: float = RATE_HZ) -> LinkedArm:
     """The arm on a link, whose controller must tell this model's limits."""
     return LinkedArm(link, model.spec(name, rate_hz), KnownArm((model.name,)), clock, speeds_at=model.speeds_at)
 
 
 def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Robot:
     """A Research 3 that franky-sim simulates, behind the fault proxy; a simulated arm with a world does as it does.
+
+    The controller begins when the arm is connected, by whoever connects it.
 
     Raises:
         ConfigError: if franky-sim is not installed.
@@ -97,6 +101,16 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     if "virtual" not in entries:
         raise unknown("robot that is the shadow", "virtual", entries)
     robot: Robot = entries["virtual"].load()(clock, rate_hz=100.0, arm="panda", **scene)
+    arm = make_arm(clock, LateLink(_begin), MODELS["fr3"], "emulated FR3", rate_hz)
+    return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm))
+
+
+def _begin() -> FrankaLink:
+    """Start the simulated controller, and the proxy before it.
+
+    Raises:
+        OSError: if it does not start.
+    """
     start = ArmKinematics("panda").rest_posture.tolist()
     command = [sys.executable, "-m", "vla_robot_io.franka.simulated_controller", _SIMULATED, *map(repr, start)]
     # It ends when its standard input does, which is when this process does.
@@ -107,5 +121,4 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     proxy = FciProxy(_PROXY, _SIMULATED)
     link = FrankaLink(FrankaLinkConfig(proxy.host, real_time=False), NoGripper(MAX_OPENING_M))
     link.keeps = (process, proxy)
-    arm = make_arm(clock, link, MODELS["fr3"], "emulated FR3", rate_hz)
-    return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm))
+    return link

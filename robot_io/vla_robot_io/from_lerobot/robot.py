@@ -12,7 +12,7 @@ from typing import Any
 from vla.errors import ArmError, ConfigError, unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
+from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.from_lerobot.arm_as_lerobot import ArmAsLerobot
 from vla_robot_io.from_lerobot.joint_mapping import Unit, load_mapping, mapping_of
 from vla_robot_io.from_lerobot.lerobot_link import LerobotLink, LerobotRobot
@@ -82,7 +82,8 @@ def make_robot(
     except ArmError as error:
         raise ConfigError(str(error)) from error
     linked = LinkedArm(link, mapped.spec(f"lerobot {type}", rate_hz), KnownArm((theirs.name,)), clock, ZEROS)
-    return Robot(linked, open_cameras(body, cameras or {}, clock), body, ArmKinematics(arm), arm)
+    eyes = late_cameras(body, cameras or {}, clock)
+    return Robot(linked, eyes, body, ArmKinematics(arm), arm, opens_late=True)
 
 
 def emulated_robot(clock: Clock, behind: str, unit: Unit, *, rate_hz: float, scene: dict[str, Any]) -> Robot:

@@ -25,7 +25,7 @@ from vla_robot_io.stop_flag import FILE_NAME, StopFlag
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator
 from vla_robot_io.teleoperation.choosing import DriveConfig, make_teleoperator
 from vla_robot_io.teleoperation.hand_drive import HandDrive
-from vla_robot_io.teleoperation.keyboard import KeyboardTeleoperator
+from vla_robot_io.teleoperation.shared import SharedTeleoperator
 
 CONSOLE_COMES_S = 30.0
 """A console that is not there by then will not be; the arm has no torque meanwhile."""
@@ -69,13 +69,13 @@ def attended(
         except OSError as error:
             raise ConfigError(f"the run's folder {folder} cannot be written: {error}") from error
         browser = BrowserTeleoperator(view.pads, HandDrive(robot.embodiment))
-        teleoperator = make_teleoperator(drive, robot, clock, browser)
+        teleoperator = SharedTeleoperator(make_teleoperator(drive, robot, clock, browser))
         teleoperator.connect()
         stack.callback(teleoperator.close)
-        keys = [teleoperator] if isinstance(teleoperator, KeyboardTeleoperator) else []
+        keys = teleoperator.requests()
         yield Attended(
             Attendance(
-                requests=MergedRequests(requests, *keys),
+                requests=MergedRequests(requests, *([] if keys is None else [keys])),
                 teleoperator=teleoperator,
                 stop=stop,
                 is_attended=lambda: browser.is_looked_at,

@@ -136,7 +136,7 @@ class OperatedEnvironment:
             return self._human_step()
         if self.seat.actor is not Actor.POLICY or self._is_turn_over:
             return self._turn_over()
-        return self._acted(self._environment.step(action), Actor.POLICY)
+        return self._acted(self._carried_out(action, Actor.POLICY), Actor.POLICY)
 
     def close(self) -> None:
         self._environment.close()
@@ -267,7 +267,14 @@ class OperatedEnvironment:
 
     def _human_step(self) -> Transition:
         action = self._driven()
-        return self.wait() if action is None else self._acted(self._environment.step(action), Actor.HUMAN)
+        return self.wait() if action is None else self._acted(self._carried_out(action, Actor.HUMAN), Actor.HUMAN)
+
+    def _carried_out(self, action: Float32[np.ndarray, " action_dim"], actor: Actor) -> Transition:
+        self._environment.dead_man = self._is_held if actor is Actor.HUMAN else None
+        return self._environment.step(action)
+
+    def _is_held(self) -> bool:
+        return self.teleoperator is not None and self.teleoperator.is_held
 
     def _driven(self) -> Float32[np.ndarray, " action_dim"] | None:
         """What the human wants done, while they hold the dead-man switch."""
@@ -300,7 +307,7 @@ class OperatedEnvironment:
         """Why no command may be sent at this moment."""
         if self._attendance.stop is not None and self._attendance.stop.is_pressed:
             return _reason("stop", STOP_PRESSED)
-        if self.seat.actor is Actor.HUMAN and (self.teleoperator is None or not self.teleoperator.is_held):
+        if self.seat.actor is Actor.HUMAN and not self._is_held():
             return _reason("dead_man", "the dead-man switch is not held")
         return None
 

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import enum
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from vla.errors import ArmError, ConfigError
@@ -123,6 +123,35 @@ class SerialWire:
 
     def close(self) -> None:
         self._serial.close()
+
+
+class LateWire:
+    """Another wire, opened when something is first sent: whoever only knows of the bus leaves it to another process."""
+
+    def __init__(self, open: Callable[[], Wire]) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            open: opens it; what it raises, `send` does.
+        """
+        self._open = open
+        self._wire: Wire | None = None
+
+    def send(self, content: bytes) -> None:
+        self._wire = self._wire or self._open()
+        self._wire.send(content)
+
+    def receive(self, deadline_s: float) -> bytes:
+        return b"" if self._wire is None else self._wire.receive(deadline_s)
+
+    def drop_input(self) -> None:
+        if self._wire is not None:
+            self._wire.drop_input()
+
+    def close(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
 
 class ServoBus:

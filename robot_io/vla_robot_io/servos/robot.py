@@ -10,9 +10,9 @@ from typing import Any
 from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
+from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of
-from vla_robot_io.servos.bus import SerialWire, ServoBus
+from vla_robot_io.servos.bus import LateWire, SerialWire, ServoBus
 from vla_robot_io.servos.calibration import Calibration
 from vla_robot_io.servos.emulator import EmulatedServos, LoopbackWire, ServoFaults
 from vla_robot_io.servos.packets import DIALECTS
@@ -60,7 +60,6 @@ def make_robot(
 
     Raises:
         ConfigError: naming what is unknown or missing.
-        OSError: if the port cannot be opened.
     """
     if model not in MODELS:
         raise unknown("model of servos", model, MODELS)
@@ -74,10 +73,10 @@ def make_robot(
     speeds = tuple(max_speed_rad_s or kinematics.max_speed.tolist())
     accelerations, jerks = kinematics.max_acceleration.tolist(), kinematics.max_jerk.tolist()
     config = ServoArmConfig(f"{arm} at {port}", speeds, rate_hz, tuple(accelerations), tuple(jerks))
-    eyes = open_cameras(body, cameras or {}, clock)
-    bus = ServoBus(SerialWire(port, baud), dialect)
+    eyes = late_cameras(body, cameras or {}, clock)
+    bus = ServoBus(LateWire(lambda: SerialWire(port, baud)), dialect)
     servos = ServoArm(bus, MODELS[model], Calibration.load(Path(calibration)), config, clock)
-    return Robot(servos, eyes, body, kinematics, arm)
+    return Robot(servos, eyes, body, kinematics, arm, opens_late=True)
 
 
 def emulated_robot(
@@ -112,4 +111,5 @@ def emulated_robot(
     motion = [() if values is None else tuple(values.tolist()) for values in known]
     config = ServoArmConfig(f"emulated {spec.name}", motion[0], rate_hz, motion[1], motion[2])
     arm = ServoArm(ServoBus(LoopbackWire(servos), dialect), model, calibration, config, clock)
-    return dataclasses.replace(robot, arm=arm)
+    # The robot behind is led to where it takes commands when this is made.
+    return dataclasses.replace(robot, arm=arm, opens_late=False)

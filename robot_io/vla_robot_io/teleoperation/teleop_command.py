@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from vla_policies.chunking import ExecutionConfig
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.deploy import make_robot, versions
 from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper
+from vla_robot_io.late_camera import open_late
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import LiveRun, Task
 from vla_robot_io.operating.attending import attended, console_beside
+from vla_robot_io.placement import apart, placement_of, told_of
 from vla_robot_io.reasons import NOT_SAFETY_RATED
-from vla_robot_io.recording import RunRecorder
+from vla_robot_io.recording import RunRecorder, make_folder
 from vla_robot_io.teleoperation.choosing import By, DriveConfig
 
 
@@ -59,6 +62,8 @@ class TeleopConfig:
     """Of the scene if the robot is simulated."""
     speed: float = 1.0
     """At which time passes, above 0, at most 1."""
+    process: bool | None = None
+    """Hold the arm in a process of its own, which brakes when this one hangs or dies; as `vla deploy process=`."""
     film: bool = True
     """Write video.mp4."""
     console: bool = False
@@ -73,6 +78,11 @@ class TeleopConfig:
     """What the arm may be asked for."""
     control: ControlConfig = dataclasses.field(default_factory=ControlConfig)
     """When the loop stops trusting what it reads."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Never: who drives wants the arm to move."""
+        return False
 
 
 def main(arguments: list[str]) -> int:
@@ -94,20 +104,32 @@ def teleop(config: TeleopConfig) -> int:
         raise ConfigError("by=browser drives from the console's page: give console=true")
     clock = RealClock()
     robot = make_robot(config, clock)
-    environment = ArmEnvironment(
-        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
+    open_late(robot.cameras)
+    acting = functools.partial(
+        ArmEnvironment,
+        robot,
+        clock,
+        config.envelope,
+        config.control,
+        duration_s=config.seconds,
+        speed=config.speed,
     )
+    # What does not fit is refused before anything is written or started.
+    environment, placement = acting(), placement_of(config, robot, clock)
     episodes = Episodes(config.keep, robot, seed=config.seed, source=TELEOPERATION)
     keeper = Keeper(episodes, config.keep, config.instruction) if config.keep.store else None
-    header = _header(config, robot)
+    make_folder(config.out)
     with contextlib.ExitStack() as stack:
         about = {"policy": "", "robot": config.driver, "seconds": config.seconds, "max_speed": config.speed}
         drive = DriveConfig(config.by, config.device, config.scale, config.calibration, config.model)
         run = stack.enter_context(attended(config.out, robot, clock, {**about, "has_policy": False}, drive))
         if config.console:
             stack.enter_context(console_beside(config.out, config.console_port, run.is_looked_at))
+        link = stack.enter_context(apart(placement, config, robot, console))
+        header = _header(config, robot) | {"arm_process": told_of(placement, link)}
         recorder = RunRecorder(config.out, header, robot.embodiment.control_hz if config.film else None)
         task = Task(config.instruction, config.seed, config.seconds)
+        environment = environment if link is None else acting(link=link)
         live = LiveRun(environment, None, recorder, task, ExecutionConfig(), console, keeper, run.attendance, run.view)
         return live.run(header)
 

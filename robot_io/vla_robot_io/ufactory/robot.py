@@ -10,7 +10,7 @@ import numpy as np
 from vla.errors import unknown
 from vla.interfaces import ArmSpec, Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
+from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.links.gripper import NoGripper
 from vla_robot_io.links.link import KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
@@ -64,7 +64,8 @@ def make_robot(
     require_options("an xArm 7", needed)
     body = read_embodiment(Path(embodiment))
     arm = make_arm(clock, host, gripper, rate_hz)
-    return Robot(arm, open_cameras(body, cameras or {}, clock), body, ArmKinematics(kinematics))
+    eyes = late_cameras(body, cameras or {}, clock)
+    return Robot(arm, eyes, body, ArmKinematics(kinematics), opens_late=True)
 
 
 def make_arm(

@@ -10,9 +10,10 @@ from typing import Any
 from vla.errors import unknown
 from vla.interfaces import ArmSpec, Clock, Robot
 from vla.kinematics import ArmKinematics
-from vla_robot_io.equipment import open_cameras, read_embodiment, require_options
+from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.links.gripper import Gripper, NoGripper
-from vla_robot_io.links.link import KnownArm
+from vla_robot_io.links.late_link import LateLink
+from vla_robot_io.links.link import ArmLink, KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.links.shadow import ShadowedArm
 from vla_robot_io.universal_robots.emulator import EmulatedController
@@ -70,11 +71,13 @@ def make_robot(
     known = dataclasses.replace(UR5E, serial=serial)
     config = UrLinkConfig(host, rate_hz, payload_kg=payload_kg)
     arm = make_arm(clock, f"UR5e at {host}", config, known, _gripper(gripper, host, kinematics.opening_high_m))
-    return Robot(arm, open_cameras(body, cameras or {}, clock), body, kinematics, "ur5e")
+    return Robot(arm, late_cameras(body, cameras or {}, clock), body, kinematics, "ur5e", opens_late=True)
 
 
 def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Robot:
     """A UR5e whose controller runs in a process of its own, and a simulated UR5e that does as it does.
+
+    The controller begins when the arm is connected, by whoever connects it.
 
     Raises:
         ConfigError: if there is no simulator.
@@ -84,16 +87,25 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
         raise unknown("robot that is the shadow", "virtual", entries)
     # The shadow takes a new command every time it is looked at: ten milliseconds smooth what the other does.
     robot: Robot = entries["virtual"].load()(clock, rate_hz=100.0, arm="ur5e", **scene)
-    controller = EmulatedController.anywhere(start=ArmKinematics("ur5e").rest_posture.tolist())
-    gripper = RobotiqGripper(controller.host, robot.arm.spec.gripper_high_m)
-    arm = make_arm(clock, "emulated UR5e", UrLinkConfig(controller.host, rate_hz), UR5E, gripper)
+    opening_m = robot.arm.spec.gripper_high_m
+
+    def begin() -> ArmLink:
+        controller = EmulatedController.anywhere(start=ArmKinematics("ur5e").rest_posture.tolist())
+        return UrLink(UrLinkConfig(controller.host, rate_hz), RobotiqGripper(controller.host, opening_m))
+
+    arm = LinkedArm(LateLink(begin), spec_of("emulated UR5e", rate_hz), UR5E, clock)
     return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm), is_simulated=False)
 
 
 def make_arm(clock: Clock, name: str, config: UrLinkConfig, known: KnownArm, gripper: Gripper) -> LinkedArm:
     """The arm at an address."""
+    return LinkedArm(UrLink(config, gripper), spec_of(name, config.rate_hz), known, clock)
+
+
+def spec_of(name: str, rate_hz: float) -> ArmSpec:
+    """A UR5e's joints and limits."""
     body = ArmKinematics("ur5e")
-    spec = ArmSpec(
+    return ArmSpec(
         name=name,
         joints=body.joints,
         position_low=body.position_low,
@@ -101,9 +113,8 @@ def make_arm(clock: Clock, name: str, config: UrLinkConfig, known: KnownArm, gri
         max_speed=body.max_speed,
         gripper_low_m=body.opening_low_m,
         gripper_high_m=body.opening_high_m,
-        rate_hz=config.rate_hz,
+        rate_hz=rate_hz,
     )
-    return LinkedArm(UrLink(config, gripper), spec, known, clock)
 
 
 def _gripper(name: str, host: str, opening_m: float) -> Gripper:
