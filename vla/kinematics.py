@@ -134,6 +134,19 @@ class ArmKinematics:
             positions = self.inverse(rest + part * (pose - rest), positions, MAX_ITERATIONS)
         return self.inverse(pose, positions, _REACH_ITERATIONS)
 
+    def conditioning(self, positions: Float64[np.ndarray, " joints"]) -> float:
+        """How singular a posture is: the condition number of the hand's Jacobian, over that of the rest posture.
+
+        Metres and radians stand in the same matrix, and arms are of different sizes; the rest posture evens both out.
+        """
+        return self._condition(positions) / self._condition(self.rest_posture)
+
+    def _condition(self, positions: Float64[np.ndarray, " joints"]) -> float:
+        self._configuration.update(self._whole(positions))
+        jacobian = self._configuration.get_frame_jacobian("tcp", "site")[:, : len(self.joints)]
+        values = np.linalg.svd(jacobian, compute_uv=False)
+        return float(values[0] / max(values[-1], np.finfo(np.float64).tiny))
+
     def _whole(self, positions: Float64[np.ndarray, " joints"]) -> Float64[np.ndarray, " qpos"]:
         """Joint positions of the model, fingers included, which stand still."""
         whole = np.zeros(self.model.nq)

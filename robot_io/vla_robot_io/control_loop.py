@@ -23,15 +23,19 @@ from vla.clearance import ArmClearance, Nearness
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ArmFault, ArmHeld, ConfigError, ObservationError
 from vla.interfaces import ArmMode, Clock, EpisodeSpec, Observation, Robot, Transition
+from vla.kinematics import ArmKinematics
 from vla_robot_io.arm_link import ArmLink, InProcessLink
 from vla_robot_io.arm_runner import ArmRunner, Watched
+from vla_robot_io.bench import BenchConfig, Reservation
 from vla_robot_io.cameras import SKEW_S, WatchedCameras
+from vla_robot_io.doubts import Conditioning, DoubtConfig, Doubts, Way
 from vla_robot_io.envelope import Envelope, Outcome, Setpoint, non_finite
 from vla_robot_io.guarded_arm import GuardConfig, require_positive
 from vla_robot_io.limits import EnvelopeConfig, limits_of
 from vla_robot_io.motion import HandMotion
 from vla_robot_io.plans import ArmReport
 from vla_robot_io.reasons import Code, Reason, TripLog
+from vla_robot_io.start_posture import StartConfig, StartPosture
 
 
 @dataclasses.dataclass
@@ -40,6 +44,12 @@ class ControlConfig:
 
     guard: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     """When the arm itself is no longer trusted."""
+    doubt: DoubtConfig = dataclasses.field(default_factory=DoubtConfig)
+    """When what is asked for is no longer trusted."""
+    start: StartConfig = dataclasses.field(default_factory=StartConfig)
+    """Where the arm is expected to stand when a task begins."""
+    bench: BenchConfig = dataclasses.field(default_factory=BenchConfig)
+    """Where it stands among other arms."""
     camera_age_s: float = 0.15
     """Act upon no picture older than this, s."""
     frozen_frames: int = 5
@@ -125,6 +135,9 @@ class ArmEnvironment:
         self._guard = envelope_of(robot, envelope)
         self._motion = HandMotion(robot.embodiment, robot.arm.spec, robot.kinematics, self._guard.limits)
         self._link = link or in_process(robot, clock, self._guard, self._control, watched)
+        self._doubts = Doubts(robot.embodiment, self._control.doubt, _conditioning(robot))
+        self._start = StartPosture(robot.arm.spec.joints, self._control.start)
+        self._reservation = Reservation(robot.arm.spec.name, self._guard.limits, self._control.bench)
         self._refused_at_s: tuple[float, ...] = ()
         watch = self._control
         self._cameras = WatchedCameras(
@@ -179,6 +192,7 @@ class ArmEnvironment:
     def preview(self, spec: EpisodeSpec) -> Observation:
         """A first look with no torque on the arm: for a policy to warm up on."""
         self._instruction = _instruction(spec)
+        self._reservation.claim()
         self._link.open()
         self._cameras.forget()
         return self._observe()
@@ -188,12 +202,18 @@ class ArmEnvironment:
 
         Raises:
             ArmFault: if a fault is latched.
-            ConfigError: if the spec has no instruction.
+            ArmError: if the arm is far from where it should begin; it is given no torque.
+            ArmHeld: if it cannot be led there.
+            ConfigError: if the spec has no instruction, or another arm works where this one would.
         """
         self._instruction = _instruction(spec)
+        self._reservation.claim()
         self._link.open()
+        self._start.require_near(self._link.look().state.positions)
         self._link.enable()
+        self._start.go(self._link, self._robot.arm.spec.rate_hz, self._commands_per_step)
         self._cameras.forget()
+        self._doubts.forget()
         self._index, self._refused_at_s = 0, ()
         self._began_s = self._speed_since_s = self._policy_since_s = self._clock.now()
         self._paused_s = 0.0
@@ -229,6 +249,7 @@ class ArmEnvironment:
         try:
             self._link.close()
         finally:
+            self._reservation.release()
             self._cameras.close()
 
     # ------------------------------------------------------------------ the operator's
@@ -337,8 +358,9 @@ class ArmEnvironment:
         """Torque on again, after a fault was acknowledged; nothing moves.
 
         Raises:
-            ArmFault, ArmError: as `reset` does.
+            ArmFault, ArmError, ConfigError: as `reset` does.
         """
+        self._reservation.claim()
         self._link.enable()
         self._cameras.forget()
 
@@ -398,15 +420,21 @@ class ArmEnvironment:
         self._link.carry_out(np.zeros_like(here.positions), here.gripper_m, self._num_commands, stands_still=True)
 
     def _move(self, action: Float32[np.ndarray, " action_dim"]) -> None:
-        """Carry out an action, in equal steps, one a command period.
+        """Carry out an action, in equal steps, one a command period; in doubt a part of it, or nothing.
 
         Each step is one from where the arm was last led to. A step that the envelope shortens is not made up for, so
         the arm never hurries; the policy sees where it got to.
         """
         here = self._link.look().reference
         target, reasons = self._motion.target(action, here)
+        doubts = self._doubts.look(Way(action, here.positions, target.positions, reasons))
+        reasons = (*reasons, *(doubt.reason for doubt in doubts))
+        pace = min((doubt.pace for doubt in doubts), default=1.0)
+        if pace == 0:
+            self._stand_still(reasons, here)
+            return
         self._link.note(reasons, "step")
-        increment = (target.positions - here.positions) / self._num_commands
+        increment = pace * (target.positions - here.positions) / self._num_commands
         self._link.carry_out(increment, target.gripper_m, self._num_commands)
 
     # ------------------------------------------------------------------ seeing
@@ -505,6 +533,11 @@ def _nearness(robot: Robot, envelope: EnvelopeConfig) -> Callable[[Float64[np.nd
     if envelope.obstacles:
         raise ConfigError("envelope.obstacles cannot be watched: the robot names no model of its arm (Robot.arm_model)")
     return None
+
+
+def _conditioning(robot: Robot) -> Conditioning | None:
+    """How singular a posture of the robot's arm is, where its shapes are known."""
+    return None if robot.arm_model is None else ArmKinematics(robot.arm_model).conditioning
 
 
 def commands_per_step(robot: Robot) -> int:

@@ -18,6 +18,7 @@ from vla import cli
 from vla.clock import VirtualClock
 from vla.errors import ActionError, ArmFault, ConfigError
 from vla.interfaces import EpisodeSpec
+from vla_robot_io.bench import BenchConfig
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.deploy import DeployConfig, make_robot
 from vla_robot_io.reasons import Code, Reason
@@ -57,9 +58,9 @@ def replay(log: RunLog) -> Replayed:
     robot = make_robot(config, clock)
     if not robot.is_simulated:
         raise ConfigError(f"robot '{config.driver}' is no simulated one: a run on it is drawn, and not done again")
-    environment = ArmEnvironment(
-        robot, clock, config.envelope, config.control, duration_s=config.seconds, speed=config.speed
-    )
+    # What is done again in simulation takes nobody's place on a bench.
+    control = dataclasses.replace(config.control, bench=BenchConfig())
+    environment = ArmEnvironment(robot, clock, config.envelope, control, duration_s=config.seconds, speed=config.speed)
     reports: list[StepReport] = []
     environment.on_step = reports.append
     spec = EpisodeSpec(task="", seed=config.seed, instruction=config.instruction)
