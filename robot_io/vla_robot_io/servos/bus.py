@@ -27,6 +27,7 @@ from vla_robot_io.servos.packets import (
     Found,
     Packet,
 )
+from vla_robot_io.servos.ports import port_of
 from vla_robot_io.servos.registers import Register, ServoModel
 
 REPLY_S = 0.02
@@ -100,15 +101,19 @@ class SerialWire:
     def __init__(self, port: str, baud: int) -> None:
         """Open it, for this program alone.
 
+        Args:
+            port: its path, or `serial=NUMBER` of the adapter behind it.
+            baud: bits a second.
+
         Raises:
-            ConfigError: if pyserial is not installed.
+            ConfigError: if pyserial is not installed, or no adapter has this number.
             OSError: if there is no such port, or somebody else has it.
         """
         try:
             import serial
         except ModuleNotFoundError as error:
             raise ConfigError("a serial port needs pyserial: pip install 'vla-stack[robots]'") from error
-        self._serial = serial.Serial(port, baud, timeout=0, exclusive=True)
+        self._serial = serial.Serial(port_of(port), baud, timeout=0, exclusive=True)
 
     def send(self, content: bytes) -> None:
         self._serial.write(content)

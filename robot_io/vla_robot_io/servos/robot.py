@@ -47,7 +47,7 @@ def make_robot(
         instruction: what the policy will be told; for what is emulated also what the scene is made for.
         seed: of the scene of what is emulated.
         model: of the servos, a key of `MODELS`.
-        port: serial port; empty to emulate the bus.
+        port: serial port, or `serial=NUMBER` of the adapter behind it; empty to emulate the bus.
         baud: of the port.
         calibration: the file that `vla robot calibrate` wrote; needed with a port.
         embodiment: a JSON file of the embodiment, or a checkpoint's folder, whose embodiment it is; needed with a port.

@@ -42,7 +42,7 @@ class ScanConfig:
     """
 
     port: str = MISSING
-    """Serial port, or `emulated`."""
+    """Serial port, `serial=NUMBER` of the adapter behind it, or `emulated`."""
     model: str = "sts3215"
     """Of the servos; says what they speak."""
     highest_id: int = 20
@@ -57,7 +57,7 @@ class CheckConfig:
     """
 
     port: str = MISSING
-    """Serial port, or `emulated`."""
+    """Serial port, `serial=NUMBER` of the adapter behind it, or `emulated`."""
     ids: list[int] = dataclasses.field(default_factory=lambda: list(_EMULATED_IDS))
     """Of the servos."""
     model: str = "sts3215"
@@ -76,7 +76,7 @@ class CalibrateConfig:
     """
 
     port: str = MISSING
-    """Serial port."""
+    """Serial port, or `serial=NUMBER` of the adapter behind it."""
     out: Path = MISSING
     """The calibration file."""
     ids: list[int] = dataclasses.field(default_factory=lambda: list(_EMULATED_IDS))
