@@ -209,7 +209,8 @@ class ArmEnvironment:
         self._instruction = _instruction(spec)
         self._reservation.claim()
         self._link.open()
-        self._start.require_near(self._link.look().state.positions)
+        if self._start.is_declared:
+            self._start.require_near(self._link.look().state.positions)
         self._link.enable()
         self._start.go(self._link, self._robot.arm.spec.rate_hz, self._commands_per_step)
         self._cameras.forget()

@@ -69,19 +69,18 @@ def test_f15_a_port_that_is_another_device_now_is_refused_before_it_is_opened(
     robot, _ = loopback_servos(RealClock(), TABLETOP_PANDA)
     robot.arm._calibration.save(calibration)  # type: ignore[attr-defined]
     embodiment.write_text(json.dumps(TABLETOP_PANDA.to_json()))
-    monkeypatch.setattr("vla_robot_io.servos.robot.open_cameras", lambda *_: ())
-    with pytest.raises(
-        ConfigError, match=r"'FOLLOWER'; connected are: LEADER at /dev/ttyACM0, no number at /dev/ttyS0"
-    ):
-        make_robot(
-            RealClock(),
-            instruction="push",
-            seed=0,
-            port="serial=FOLLOWER",
-            calibration=str(calibration),
-            embodiment=str(embodiment),
-            cameras={"scene": 0},
-        )
+    made = make_robot(
+        RealClock(),
+        instruction="push",
+        seed=0,
+        arm="panda",
+        port="serial=FOLLOWER",
+        calibration=str(calibration),
+        embodiment=str(embodiment),
+        cameras={camera.name: 0 for camera in TABLETOP_PANDA.cameras},
+    )
+    with pytest.raises(ConfigError, match=r"'FOLLOWER'; connected are: LEADER at /dev/ttyACM0, no number at /dev/tty"):
+        made.arm.connect()
     assert opened == []
 
 
