@@ -33,7 +33,7 @@ from vla.interfaces import ArmMode, ArmSpec, Twin
 from vla_robot_io.arm_link import MOST_BRAKING_S
 from vla_robot_io.arm_process import DEAD_MAN, ORDERS, PULSE, STATES, Recipe
 from vla_robot_io.dead_man import MESSAGE, DeadManSender
-from vla_robot_io.operating.letterbox import Mailbox
+from vla_robot_io.operating.letterbox import Mailbox, memory
 from vla_robot_io.plans import ArmReport, Plan
 from vla_robot_io.process_records import (
     Verb,
@@ -372,12 +372,6 @@ def _first_line(process: subprocess.Popen[str], wait_s: float) -> str:
 
 
 # --------------------------------------------------------------------------- memory of runs that are over
-
-
-def memory() -> Path:
-    """Where mailboxes live: in memory where the system has such a place."""
-    shared = Path("/dev/shm")
-    return shared if shared.is_dir() else Path(tempfile.gettempdir())
 
 
 def remove_stale(within: Path | None = None) -> list[Path]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vla.clock import RealClock
 from vla.embodiment import CameraSpec, Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import Clock
+from vla_robot_io.camera_process import CameraProcess
 from vla_robot_io.late_camera import LateCamera
 from vla_robot_io.opencv_camera import OpenCvCamera
 
@@ -47,6 +49,8 @@ def read_embodiment(path: Path) -> Embodiment:
 def late_cameras(body: Embodiment, devices: Mapping[str, Any], clock: Clock) -> tuple[LateCamera, ...]:
     """The cameras of an embodiment, a number, a path or a video file each; opened when they are first looked through.
 
+    Each is read in a process of its own then; by a virtual clock in this one, for another process knows nothing of it.
+
     Raises:
         ConfigError: if they are not those of the embodiment.
     """
@@ -57,4 +61,6 @@ def late_cameras(body: Embodiment, devices: Mapping[str, Any], clock: Clock) -> 
 
 
 def _late(spec: CameraSpec, device: Any, clock: Clock) -> LateCamera:
+    if isinstance(clock, RealClock):
+        return LateCamera(spec.name, lambda: CameraProcess(spec, device))
     return LateCamera(spec.name, lambda: OpenCvCamera(spec, device, clock))

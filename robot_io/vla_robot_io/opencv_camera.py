@@ -1,4 +1,4 @@
-"""A camera that OpenCV reads: a device, or a video file; frames are stamped as they arrive.
+"""A camera: a device, or a video file; frames are stamped with when they were exposed, where the driver says so.
 
     open ─► grab, by a thread of its own ─► newest frame          the same picture again is no new frame
      ▲            └─ no frame: gone, and `read` says so
@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -21,26 +20,13 @@ from jaxtyping import UInt8
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, ObservationError
 from vla.interfaces import CameraFrame, Clock
-from vla_robot_io.camera_serials import PREFIX, device_of
+from vla_robot_io.captures import Capture, exposed_s, is_file, open_capture
 from vla_robot_io.freshness import SETTLED_FRAMES
 
 FIRST_FRAME_S = 5.0
 """How long a camera may take to wake."""
 RETRY_S = 0.5
 """How often a camera that is gone is looked for."""
-
-
-@runtime_checkable
-class Capture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
-
-    def isOpened(self) -> bool: ...
-
-    def read(self) -> tuple[bool, Any]: ...
-
-    def set(self, property: int, value: float) -> bool: ...
-
-    def release(self) -> None: ...
 
 
 class OpenCvCamera:
@@ -54,25 +40,27 @@ class OpenCvCamera:
         rate_hz: float | None = None,
         *,
         retry_s: float = RETRY_S,
-        open_capture: Callable[..., Any] = cv2.VideoCapture,
+        open_capture: Callable[[int | str], Capture] = open_capture,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Open it and wait for its first frame.
 
         Args:
             spec: the name and size that pictures are to have; another size is scaled, another shape cut first.
-            device: a number, a path such as /dev/video0, `serial=...`, or a video file, which is played over and over.
+            device: as `captures` names them; a video file is played over and over.
             clock: by which frames are stamped.
             rate_hz: of a video file; as fast as it is read if not given.
             retry_s: how often a device that is gone is looked for.
-            open_capture: opens it, a `Capture`.
+            open_capture: opens it.
+            on_change: called, by the thread that grabs, when there is a new frame or none any more.
 
         Raises:
             ConfigError: if it cannot be opened.
             ObservationError: if it gives no frame.
         """
         self._spec, self._device, self._clock, self._period_s = spec, device, clock, 1.0 / rate_hz if rate_hz else 0.0
-        self._retry_s, self._open_capture = retry_s, open_capture
-        self._is_file = isinstance(device, str) and not device.startswith(("/dev/", PREFIX))
+        self._retry_s, self._open_capture, self._on_change = retry_s, open_capture, on_change
+        self._is_file = is_file(device)
         self._frame: CameraFrame | None = None
         self._picture: np.ndarray | None = None
         self._ended: str | None = None
@@ -122,18 +110,18 @@ class OpenCvCamera:
         except Exception as error:  # a thread that dies unheard would leave an old picture standing
             self._ended = " ".join(f"{type(error).__name__}: {error}".split())
         finally:
-            self._first.set()
+            self._tell()
 
     def _grab(self) -> None:
         """Until there are no more frames."""
         while not self._stop.is_set():
             is_there, picture = self._capture.read()
-            time_s = self._clock.now()
+            time_s = exposed_s(self._capture, self._clock.now())
             if not is_there or picture is None:
                 if self._is_file and self._sequence and self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
                     continue
                 self._ended = "it gives no more frames"
-                self._first.set()
+                self._tell()
                 return
             self._take(picture, time_s)
             if self._period_s:
@@ -152,7 +140,11 @@ class OpenCvCamera:
         self._sequence += 1
         self._frame = CameraFrame(_fitted(picture, self._spec), time_s, self._sequence)
         self._ended = None
+        self._tell()
+
+    def _tell(self) -> None:
         self._first.set()
+        self._on_change()
 
     def _reopened(self) -> bool:
         self._stop.wait(self._retry_s)
@@ -166,7 +158,7 @@ class OpenCvCamera:
         return True
 
     def _opened(self) -> Capture:
-        capture: Capture = self._open_capture(device_of(self._device))
+        capture = self._open_capture(self._device)
         if not capture.isOpened():
             capture.release()
             raise ConfigError(f"camera '{self._spec.name}': there is nothing to read at {self._device}")

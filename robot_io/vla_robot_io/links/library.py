@@ -26,6 +26,6 @@ def require_library(module: str, *, package: str, extra: str) -> ModuleType:
         if error.name != top:
             raise
         raise ConfigError(
-            f"this arm needs the package '{package}', which is not installed: uv pip install 'vla-stack[{extra}]'"
+            f"this needs the package '{package}', which is not installed: uv pip install 'vla-stack[{extra}]'"
         ) from error
     return importlib.import_module(module)

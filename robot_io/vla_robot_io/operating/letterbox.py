@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,3 +105,9 @@ def _checksum(parts: Sequence[bytes | memoryview]) -> int:
     for part in parts:
         value = google_crc32c.extend(value, bytes(part))
     return value
+
+
+def memory() -> Path:
+    """Where mailboxes live: in memory where the system has such a place."""
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() else Path(tempfile.gettempdir())
