@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ CALIBRATION = Calibration(
 CONFIG = ServoArmConfig("emulated", (3.0, 3.0))
 KINDS = [("sts3215", Feetech()), ("xl330_m288", Dynamixel())]
 LATER = Window(1.0, 2.0)
-ASKED_TIMES = 20
+ANSWERS_S = 60.0
+"""On a busy machine the thread behind a terminal answers later than a library waits, again and again."""
 """The makers' libraries give up on an answer after milliseconds, which a busy machine may take."""
 
 both = pytest.mark.parametrize(("model", "dialect"), KINDS, ids=["feetech", "dynamixel"])
@@ -210,14 +212,23 @@ def test_a_loss_of_power_takes_torque_and_arming_again_moves_nothing(model: str,
     assert lab.arm.read().positions == pytest.approx(before, abs=0.002)
 
 
+def is_answered(ask: Callable[[], object], expected: object) -> bool:
+    """Whether this answer comes in time, however often it has to be asked for."""
+    end_s = time.monotonic() + ANSWERS_S
+    while time.monotonic() < end_s:
+        with contextlib.suppress(IndexError):  # what the maker's library raises where an answer is late
+            if ask() == expected:
+                return True
+    return False
+
+
 @both
 def test_real_bytes_through_a_pseudo_terminal(model: str, dialect: Dialect) -> None:
     pytest.importorskip("serial")
     servos = EmulatedServos(MODELS[model], dialect, CALIBRATION.ids, RealClock())
     with pseudo_terminal(servos) as port, contextlib.closing(SerialWire(port, 1_000_000)) as wire:
         bus = ServoBus(wire, dialect)
-        # On a busy machine the thread behind the terminal answers late now and then.
-        assert any(bus.scan(range(1, 6)) == [1, 2, 3] for _ in range(ASKED_TIMES))
+        assert is_answered(lambda: bus.scan(range(1, 6)), [1, 2, 3])
         arm = ServoArm(bus, MODELS[model], CALIBRATION, CONFIG, RealClock())
         arm.connect()
         arm.configure()
@@ -231,12 +242,8 @@ def test_the_makers_library_reads_the_emulated_feetech_servos() -> None:
         port = sdk.PortHandler(path)
         assert port.openPort()
         handler = sdk.PacketHandler(0)
-        answers = []
-        for _ in range(ASKED_TIMES):
-            with contextlib.suppress(IndexError):  # what the library raises where an answer is late
-                answers.append((*handler.ping(port, 1), handler.read2ByteTxRx(port, 1, 56)[0]))
+        assert is_answered(lambda: (*handler.ping(port, 1), handler.read2ByteTxRx(port, 1, 56)[0]), (777, 0, 0, 2048))
         port.closePort()
-    assert (777, 0, 0, 2048) in answers
 
 
 def test_the_makers_library_reads_the_emulated_dynamixel_servos() -> None:
@@ -246,9 +253,8 @@ def test_the_makers_library_reads_the_emulated_dynamixel_servos() -> None:
         port = sdk.PortHandler(path)
         assert port.openPort()
         handler = sdk.PacketHandler(2.0)
-        answers = [(*handler.ping(port, 1), handler.read4ByteTxRx(port, 1, 132)[0]) for _ in range(ASKED_TIMES)]
+        assert is_answered(lambda: (*handler.ping(port, 1), handler.read4ByteTxRx(port, 1, 132)[0]), (1200, 0, 0, 2048))
         port.closePort()
-    assert (1200, 0, 0, 2048) in answers
 
 
 def test_a_calibration_is_read_back(tmp_path: Path) -> None:

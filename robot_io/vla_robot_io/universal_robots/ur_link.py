@@ -133,14 +133,17 @@ class UrLink:
         with _at_its_border("would not start its control program"):
             self._worker = Worker("ur-rtde")
             self._control = control(self._config.host, self._config.rate_hz, control.FLAG_UPLOAD_SCRIPT)
+            self._ticked_s = time.monotonic()
             self._worker.ask(lambda: self._control.setWatchdog(WATCHDOG_HZ), _STARTED_S)
+            # From here on the controller wants to hear of us, whether its program is seen to run yet or not.
+            threading.Thread(target=self._keep_alive, args=(self._control, self._worker), daemon=True).start()
             deadline_s = time.monotonic() + _STARTED_S
             while not self._receive.getRobotStatus() & PROGRAM_RUNNING:
                 if time.monotonic() > deadline_s:
+                    self._let_go()
                     raise OSError("its control program does not run")
                 time.sleep(0.002)
         self._ticked_s = time.monotonic()
-        threading.Thread(target=self._keep_alive, args=(self._control, self._worker), daemon=True).start()
 
     def measure(self) -> Measurement:
         with _at_its_border("cannot be read"):
