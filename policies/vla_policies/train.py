@@ -58,8 +58,9 @@ from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, te
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
 from vla_policies.pace import Pace
-from vla_policies.precision import Precision, require_precision
+from vla_policies.precision import Precision, peak_of, require_precision
 from vla_policies.processes import Parallel, Processes, joined
+from vla_policies.remaining import Remaining
 from vla_policies.roll_back import RollBackConfig, SpikeGuard
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.step_parts import require_parts
@@ -68,8 +69,10 @@ from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.web_batches import Voice, WebBatch, WebBatches
 from vla_policies.web_rows import WebRows, seen_by
+from vla_policies.weights_and_biases import WeightsAndBiases
 
-CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", "parallel", "accumulate")
+SPEED = ("parallel", "accumulate", "activation_checkpointing", "compile", "peak_operations_s", "wandb")
+CHANGEABLE = ("out", "threads", "log_every", "checkpoint_every", "keep_every", "tensorboard", *SPEED)
 """What may differ when a run goes on: none of it changes what is learned, or no more than by rounding."""
 SEEDS_PER_RUN, SEEDS_PER_ROUND, SEEDS_PER_CALL = 100_000, 10_000, 2_000
 MAX_WORD_TOKENS = 1024
@@ -124,6 +127,11 @@ class TrainConfig:
     hybrid (a part within each host). A step's samples are those of all together."""
     accumulate: int = 1
     """Parts that a step's samples are seen in, one after the other: less memory, the same gradient."""
+    activation_checkpointing: bool = False
+    """Whether blocks are computed again in the backward pass, in place of keeping what they computed: less memory, a
+    third more computation, the same losses."""
+    compile: bool = False
+    """Whether blocks are compiled (torch.compile): minutes of compiling, then faster steps."""
     precision: Precision = Precision.BF16
     """Of matrix products, fp32, bf16 or fp8; weights and their moments are float32."""
     horizon: int = 4
@@ -158,6 +166,10 @@ class TrainConfig:
     """Steps between policies that are kept for good, in OUT/kept, for a learning curve; none if null."""
     tensorboard: bool = False
     """Whether the log's figures also go to OUT/tensorboard (extra `tracking`)."""
+    wandb: bool = False
+    """Whether the log's figures also go to Weights & Biases (extra `wandb`), as WANDB_PROJECT and WANDB_MODE say."""
+    peak_operations_s: float = 0.0
+    """Of a device, in bf16 or what `precision` says, for its utilisation in the log; 0 for what its maker states."""
     roll_back: RollBackConfig = dataclasses.field(default_factory=RollBackConfig)
     """When to go back to the last checkpoint."""
     threads: int = 0
@@ -247,6 +259,8 @@ class _Run:
         if num_asked:
             require_parts("web samples", num_asked, config.accumulate, processes.among)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
+        self._seen = start.seen if start else SeenScenes()
+        self._use(frames)
         model = make_model(
             self._embodiment, self._action_tokenizer, self._text_tokenizer, self._backbone, config.head, config.expert
         )
@@ -268,10 +282,19 @@ class _Run:
             accumulate=config.accumulate,
             precision=config.precision,
             processes=processes,
+            sample=self._sample(),
+            recomputes=config.activation_checkpointing,
+            compiles=config.compile,
         )
         self._guard = SpikeGuard(config.roll_back)
-        self._seen = start.seen if start else SeenScenes()
-        self._use(frames)
+
+    def _sample(self) -> tuple[Batch | None, WebBatch | None]:
+        """One sample of each kind that steps have."""
+        web = None if self._cotraining is None else self._cotraining.batches
+        return (
+            self._batches.batch(self._train_rows[:1], None) if self._trains_robot else None,
+            None if web is None else web.batch(web.rows(0, 1), None),
+        )
 
     def resume(self, checkpoint: Checkpoint) -> None:
         self._trainer.load_state_dict(checkpoint.training, checkpoint.weights, checkpoint.step)
@@ -286,7 +309,7 @@ class _Run:
     def train(self, writer: CheckpointWriter) -> None:
         config, is_first = self._config, self._processes.is_first
         self._writer = writer
-        log = TrainingLog(self._out, self._trainer.step, tensorboard=config.tensorboard) if is_first else None
+        log = self._open_log() if is_first else None
         gate = Gate(self._out, config.gate, config.gate_samples) if config.gate and is_first else None
         if self._trainer.step == 0:
             self._ask(gate, "before")
@@ -296,6 +319,13 @@ class _Run:
                 self._use(self._data.frames(end))
                 self._save(self._out, self._checkpoint())
         self._ask(gate, "after")
+        if log is not None:
+            log.close()
+
+    def _open_log(self) -> TrainingLog:
+        config = self._config
+        tracked = WeightsAndBiases(self._out, cli.resolved(config)) if config.wandb else None
+        return TrainingLog(self._out, self._trainer.step, tensorboard=config.tensorboard, tracked=tracked)
 
     def _ask(self, gate: Gate | None, when: str) -> None:
         """What the policy knows of language and vision; the first process asks, and the others wait."""
@@ -310,18 +340,22 @@ class _Run:
             self._writer.save(folder, checkpoint)
 
     def _train_until(self, end: int, log: TrainingLog | None) -> None:
-        config, pace = self._config, Pace(self._samples_a_step)
+        config, pace = self._config, self._pace()
+        remaining = Remaining(config.steps, {"looking": config.log_every, "saving": config.checkpoint_every})
         with progress_bar(config.steps, self._trainer.step) as show:
             while self._trainer.step < end:
-                metrics = self._step(pace, log)
+                with remaining.step():
+                    metrics = self._step(pace, log)
                 if metrics is None:
                     continue
                 step = self._trainer.step
-                show(step, metrics)
+                show(step, metrics, remaining.seconds(step))
                 if step % config.log_every == 0 or step == end:
-                    self._write(log, step, figures(metrics) | pace.figures() | self._validation())
+                    with remaining.pause("looking"):
+                        self._write(log, step, figures(metrics) | pace.figures() | self._validation())
                 if step % config.checkpoint_every == 0 or step == end:
-                    self._save(self._out, self._checkpoint())
+                    with remaining.pause("saving"):
+                        self._save(self._out, self._checkpoint())
                 if config.keep_every and step % config.keep_every == 0:
                     self._save(self._out / "kept" / f"{step:08d}", for_running(self._checkpoint()))
         self._wait_for_checkpoint()
@@ -379,6 +413,13 @@ class _Run:
     def _samples_a_step(self) -> int:
         web = 0 if self._cotraining is None else self._cotraining.batch_size
         return web + self._config.batch_size * self._trains_robot
+
+    def _pace(self) -> Pace:
+        config, processes = self._config, self._processes
+        web = 0 if self._cotraining is None else self._cotraining.batch_size
+        operations = self._trainer.cost.operations(config.batch_size, web) / processes.among
+        peak = peak_of(config.precision, self._device, config.peak_operations_s)
+        return Pace(self._samples_a_step, operations, peak)
 
     def _with_web(self, rows: WebRows, batch_size: int) -> Cotraining:
         config = self._config

@@ -21,10 +21,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from vla.errors import CheckpointError
 from vla.model.kinds import AnyModel
 from vla_policies.batches import Batch
+from vla_policies.block_wrapping import wrap_blocks
 from vla_policies.objective import Objective, Weighing, told
 from vla_policies.precision import Precision
 from vla_policies.processes import Processes
 from vla_policies.spreading import gradients_kept, like, spread, whole
+from vla_policies.step_cost import StepCost, step_cost
 from vla_policies.step_counts import StepCounts
 from vla_policies.step_parts import parts_of
 from vla_policies.web_batches import WebBatch
@@ -80,7 +82,9 @@ class Trainer:
         accumulate: int = 1,
         precision: Precision = Precision.BF16,
         processes: Processes | None = None,
-        has_idle: bool = True,
+        sample: tuple[Batch | None, WebBatch | None] = (None, None),
+        recomputes: bool = False,
+        compiles: bool = False,
     ) -> None:
         """Begin before the first step.
 
@@ -88,13 +92,19 @@ class Trainer:
             accumulate: parts that a step's samples are seen in, one after the other.
             precision: of matrix products.
             processes: those that each see a share of a step's samples; this one alone if not given.
-            has_idle: whether some weights that train get no gradient.
+            sample: of each kind that a step has, at least one, to count what a step costs; it is not, if there is none.
+            recomputes: see `wrap_blocks`.
+            compiles: see `wrap_blocks`.
         """
         self.model, self.config, self.total_steps = model, config, total_steps
         weighing = Weighing(config.grounding_weight, config.label_spread, config.web_weight, config.insulation)
         self._accumulate, self._processes = accumulate, processes or Processes()
         device = next(model.parameters()).device
-        self._objective = spread(Objective(model, weighing, precision), self._processes, device, has_idle=has_idle)
+        objective = Objective(model, weighing, precision)
+        self.cost = StepCost() if sample == (None, None) else step_cost(objective, *sample)
+        """What a step asks of its devices."""
+        wrap_blocks(model, recomputes=recomputes, compiles=compiles)
+        self._objective = spread(objective, self._processes, device, has_idle=self.cost.has_idle)
         self.step = 0
         self.loss_limit = math.inf
         """A step whose loss is above it is not taken."""

@@ -1,13 +1,15 @@
-"""What a training run tells while it goes on: lines of JSON, a bar, and TensorBoard's files if asked for.
+"""What a training run tells while it goes on: lines of JSON, a bar, and what trackers read if asked for.
 
 OUT/log.jsonl      a line every so often, flushed; lines of steps that will be done again are dropped
 OUT/tensorboard/   the same figures (extra `tracking`)
+OUT/wandb/         the same figures, or what was not sent yet (extra `wandb`)
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import importlib
 import json
 import math
@@ -15,15 +17,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vla.errors import ConfigError
 from vla.files import write_atomically
 from vla_policies.trainer import StepMetrics
+from vla_policies.weights_and_biases import WeightsAndBiases
 
 LOG = "log.jsonl"
 TENSORBOARD = "tensorboard"
-TIMES = ("samples_per_s", "data_wait_share")
+TIMES = ("samples_per_s", "data_wait_share", "operations_per_s", "utilisation")
 """What is measured by the clock, and differs where all else is equal."""
 RIGHT = "/words_right"
 """Ends the name of a web source's share of words that are right."""
@@ -32,12 +35,18 @@ RIGHT = "/words_right"
 class TrainingLog:
     """The figures of a run, from one step on."""
 
-    def __init__(self, out: Path, step: int, *, tensorboard: bool = False) -> None:
+    def __init__(
+        self, out: Path, step: int, *, tensorboard: bool = False, tracked: WeightsAndBiases | None = None
+    ) -> None:
         """Go on behind `step`.
+
+        Args:
+            tracked: gets the same figures.
 
         Raises:
             ConfigError: if TensorBoard is asked for and not installed.
         """
+        self._tracked = tracked
         self._path = out / LOG
         self._board = _board(out / TENSORBOARD, step) if tensorboard else None
         self.rewind(step)
@@ -57,6 +66,13 @@ class TrainingLog:
             for name, value in told.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
+        if self._tracked is not None:
+            self._tracked.write(step, told)
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        if self._tracked is not None:
+            self._tracked.close()
 
 
 def figures(metrics: StepMetrics) -> dict[str, float]:
@@ -67,18 +83,25 @@ def figures(metrics: StepMetrics) -> dict[str, float]:
 
 @contextlib.contextmanager
 def progress_bar(total: int, first: int) -> Iterator[Any]:
-    """Yields a function of step and metrics that moves the bar."""
+    """Yields a function of step, metrics and seconds to go that moves the bar."""
     columns = (
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns) as progress:
-        bar = progress.add_task("", total=total, completed=first, said="")
-        yield lambda step, metrics: progress.update(bar, completed=step, said=in_short(metrics))
+        bar = progress.add_task("", total=total, completed=first, said="", left="")
+        yield lambda step, metrics, left_s: progress.update(
+            bar, completed=step, said=in_short(metrics), left=in_hours(left_s)
+        )
+
+
+def in_hours(left_s: float | None) -> str:
+    """Seconds to go, for people; nothing if they are not known."""
+    return "" if left_s is None else f"{datetime.timedelta(seconds=round(left_s))} to go"
 
 
 def in_short(metrics: StepMetrics) -> str:

@@ -60,6 +60,13 @@ def spoil(step: int, config: TrainConfig) -> None:
     train_with(config, step, spoil_second)
 
 
+def train_traced(config: TrainConfig) -> None:
+    """Let PyTorch trace and run what is compiled: what inductor makes of the same graphs takes a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+        train(config)
+
+
 def train_apart(config: TrainConfig) -> None:
     """Write to another folder than the first, in the second process."""
     train(config if os.environ["RANK"] == "0" else dataclasses.replace(config, out=f"{config.out}-apart"))
@@ -221,6 +228,17 @@ def test_two_processes_have_the_losses_of_one(
     train(config)
     both = elsewhere(config, "both", parallel=parallel, accumulate=accumulate)
     assert pair.run(train, both) == ["done", "done"]
+    require_same_losses(both, config)
+
+
+@pytest.mark.slow
+def test_shards_that_are_compiled_and_recomputed_have_the_losses_of_one_process(
+    pair: Pair, config: TrainConfig
+) -> None:
+    config = dataclasses.replace(config, batch_size=8, validation_share=0.0, steps=3)
+    train(config)
+    both = elsewhere(config, "both", parallel=Parallel.SHARD, compile=True, activation_checkpointing=True)
+    assert pair.run(train_traced, both) == ["done", "done"]
     require_same_losses(both, config)
 
 

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from vla_policies.training_log import TIMES
 from vla_policies.web_batches import WebBatch
 
 Logged = dict[str, float]
+TRAIN_STEP = train_module.Trainer.train_step
 
 
 @pytest.fixture
@@ -236,3 +238,71 @@ def test_a_run_of_before_an_option_was_there_goes_on_with_its_default(config: Tr
     train(config)
     with pytest.raises(ConfigError, match=r"another configuration \(freeze\)"):
         train(dataclasses.replace(config, freeze=["logits"]))
+
+
+class FakeRun:
+    """What a run of Weights & Biases is told."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given, self.told, self.step_metrics = given, list[dict[str, float]](), list[str]()
+        self.is_finished = False
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        self.step_metrics.append(f"{name} by {step_metric}")
+
+    def log(self, figures: dict[str, float]) -> None:
+        self.told.append(figures)
+
+    def finish(self) -> None:
+        self.is_finished = True
+
+
+def test_weights_and_biases_gets_the_figures_of_the_log_and_one_run_goes_on(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[FakeRun] = []
+
+    def init(**given: Any) -> FakeRun:
+        runs.append(FakeRun(given))
+        return runs[-1]
+
+    fake = types.ModuleType("wandb")
+    fake.init = init  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    spoil(monkeypatch, lambda call: False, stop_at_call=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataclasses.replace(config, wandb=True))
+    monkeypatch.setattr(train_module.Trainer, "train_step", TRAIN_STEP)
+    train(dataclasses.replace(config, wandb=True))
+    first, second = runs
+    assert second.told == read_log(config)[2:]
+    assert second.is_finished
+    assert second.step_metrics == ["* by step"]
+    assert (second.given["dir"], second.given["resume"]) == (config.out, "allow")
+    assert second.given["id"] == first.given["id"]
+    assert second.given["config"]["batch_size"] == 8
+
+
+def test_weights_and_biases_that_are_not_installed_are_told_with_how_to_install_them(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"wandb=true needs .* pip install 'vla-stack\[wandb\]'"):
+        train(dataclasses.replace(config, wandb=True))
+
+
+def test_operations_are_told_and_their_share_of_a_peak_that_is_given(config: TrainConfig) -> None:
+    train(dataclasses.replace(config, peak_operations_s=1e15))
+    assert read_log(config)[-1]["operations_per_s"] > 1e6
+    assert 0 <= read_log(config)[-1]["utilisation"] < 1
+
+
+def test_recomputing_and_parts_may_change_when_a_run_goes_on(config: TrainConfig, tmp_path: Path) -> None:
+    train(config)
+    other = dataclasses.replace(config, out=str(tmp_path / "other"), activation_checkpointing=True)
+    with pytest.MonkeyPatch.context() as patch:
+        spoil(patch, lambda call: False, stop_at_call=3)
+        with pytest.raises(KeyboardInterrupt):
+            train(dataclasses.replace(other, activation_checkpointing=False))
+    train(other)
+    assert without_times(read_log(other)) == without_times(read_log(config))
