@@ -25,7 +25,7 @@ class Precision(enum.Enum):
     """Eight-bit floats in the linear layers of blocks, bf16 elsewhere, where the device has them."""
 
 
-def autocast(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[None]:
+def autocast(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """The context that a forward pass is to run in."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision is not Precision.FP32)
 

@@ -38,7 +38,8 @@ def spread(objective: nn.Module, processes: Processes, device: torch.device, *, 
     mesh = processes.mesh(device)
     for block in blocks_of(objective):
         fully_shard(block, mesh=mesh)
-    return fully_shard(objective, mesh=mesh)
+    fully_shard(objective, mesh=mesh)
+    return objective
 
 
 def blocks_of(module: nn.Module) -> list[nn.Module]:

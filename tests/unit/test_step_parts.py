@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 import torch
-from small_steps import make_model, make_robot, make_web
 
+from tests.small_steps import make_model, make_robot, make_web
 from vla.errors import ConfigError
 from vla.model.continuous import ChunkTargets
 from vla.model.vla_model import Head
@@ -18,7 +18,7 @@ from vla_policies.step_parts import parts_of, require_parts, share_of
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 from vla_policies.web_batches import WebBatch
 
-TOLERANCE = {"rel": 2e-6, "abs": 2e-7}
+RELATIVE, ABSOLUTE = 2e-6, 2e-7
 """Sums in another order, in float32."""
 
 
@@ -34,8 +34,8 @@ def test_a_step_in_parts_is_the_step_in_one(head: Head, accumulate: int) -> None
     whole, one = take_step(1, head, make_robot(), make_web())
     parts, other = take_step(accumulate, head, make_robot(), make_web())
     ours, theirs = dataclasses.asdict(parts), dataclasses.asdict(whole)
-    assert ours.pop("web") == pytest.approx(theirs.pop("web"), **TOLERANCE)
-    assert ours == pytest.approx(theirs, nan_ok=True, **TOLERANCE)
+    assert ours.pop("web") == pytest.approx(theirs.pop("web"), rel=RELATIVE, abs=ABSOLUTE)
+    assert ours == pytest.approx(theirs, rel=RELATIVE, abs=ABSOLUTE, nan_ok=True)
     moments, expected = other.state_dict(), one.state_dict()
     gradients = [name for name in expected if name.startswith("optimizer/exp_avg/")]
     assert len(gradients) > 10
@@ -54,8 +54,8 @@ def test_the_mean_of_the_parts_means_would_be_another_loss() -> None:
 def test_robot_and_web_samples_alone_may_be_seen_in_parts(robot: bool, web: bool) -> None:
     given = (make_robot() if robot else None, make_web() if web else None)
     whole, parts = take_step(1, Head.SLOTS, *given)[0], take_step(3, Head.SLOTS, *given)[0]
-    assert parts.loss == pytest.approx(whole.loss, **TOLERANCE)
-    assert parts.gradient_norm == pytest.approx(whole.gradient_norm, **TOLERANCE)
+    assert parts.loss == pytest.approx(whole.loss, rel=RELATIVE, abs=ABSOLUTE)
+    assert parts.gradient_norm == pytest.approx(whole.gradient_norm, rel=RELATIVE, abs=ABSOLUTE)
 
 
 def test_parts_have_every_sample_once_in_order() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_steps import make_model, make_robot, make_web
+from torch.utils.flop_counter import FlopCounterMode
 
+from tests.small_steps import make_model, make_robot, make_web
 from vla.errors import ConfigError
 from vla.model.device_peaks import stated_peak
 from vla.model.vla_model import Head
@@ -79,7 +80,7 @@ def test_a_step_costs_about_three_times_its_forward_pass() -> None:
     """A product forward is two backward; the first layers have no gradient of what they read."""
     model, batch = make_model(), make_robot()
     one = {name: images[:1] for name, images in batch.images.items()}
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         prefix = model.backbone.embed(one, batch.text[:1], batch.text_is_padding[:1], batch.state[:1])
         model(prefix, batch.actions[:1])
     assert 2.5 * counter.get_total_flops() < cost_of().robot_operations <= 3 * counter.get_total_flops()
