@@ -31,7 +31,7 @@ from vla.files import only_writer, write_atomically
 from vla.interfaces import ActionTokenizer
 from vla.model.compact import CompactConfig
 from vla.model.continuous import ExpertConfig
-from vla.model.lora import AdapterConfig, Share, adapt
+from vla.model.lora import AdapterConfig, Share, adapt, add_prompt
 from vla.model.vla_model import Head
 from vla.model.vlm.vlm_config import PretrainedConfig
 from vla.normalization import Statistics
@@ -57,6 +57,8 @@ from vla_policies.chunk_batches import ChunkBatches, action_normalizer
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
+from vla_policies.loading import checkpoint_folder
+from vla_policies.new_embodiment import for_new_embodiment
 from vla_policies.pace import Pace
 from vla_policies.precision import Precision, peak_of, require_precision
 from vla_policies.processes import Parallel, Processes, joined
@@ -151,7 +153,9 @@ class TrainConfig:
     shift_pixels: int = 1
     """Pictures are shifted by up to this many pixels."""
     init: str | None = None
-    """Checkpoint folder whose weights, tokenizers and statistics to begin with."""
+    """Checkpoint folder, or name of a shipped policy, whose weights, tokenizers and statistics to begin with."""
+    new_embodiment: bool = False
+    """Whether `init` is of another robot, with the same actions and cameras, and goes over to that of the data."""
     freeze: list[str] = dataclasses.field(default_factory=list)
     """Parts of the model that stay as they are, byte by byte: backbone.vision, backbone.connectors.0, logits, ..."""
     only_successes: bool = False
@@ -203,6 +207,8 @@ def train(config: TrainConfig) -> None:
     """
     if not config.data and not config.collect:
         raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
+    if config.new_embodiment and not config.init:
+        raise ConfigError("new_embodiment=true carries a checkpoint over to the robot of the data: say which, init=")
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(config.out)
@@ -212,7 +218,7 @@ def train(config: TrainConfig) -> None:
             claim.enter_context(only_writer(out))
         resumed = _resumable(config)
         processes.require_same("the step to go on from", resumed.step if resumed is not None else 0)
-        start = resumed or (load_checkpoint(Path(config.init)) if config.init else None)
+        start = resumed or (load_checkpoint(checkpoint_folder(config.init)) if config.init else None)
         run = _Run(config, start if resumed is not None else _merged(start), processes, device)
         if resumed is not None:
             run.resume(resumed)
@@ -232,7 +238,8 @@ def _merged(start: Checkpoint | None) -> Checkpoint | None:
     """The checkpoint to begin with, its adapters no longer apart from its weights."""
     if start is None or start.adapter.rank == 0:
         return start
-    return dataclasses.replace(start, weights=start.build_model().state_dict(), adapter=AdapterConfig())
+    merged = AdapterConfig(prompt_tokens=start.adapter.prompt_tokens)
+    return dataclasses.replace(start, weights=start.build_model().state_dict(), adapter=merged)
 
 
 class _Run:
@@ -246,9 +253,12 @@ class _Run:
         self._processes, self._device = processes, device
         require_precision(config.precision, self._device)
         require_parts("robot samples", config.batch_size, config.accumulate, processes.among)
+        self._adapter = config.adapter.behind(start.adapter if start is not None else None)
         choice = choose_backbone(config.backbone, config.pretrained, start)
-        self._data = _Data(config, start, processes)
+        self._data = _Data(config, None if config.new_embodiment else start, processes)
         frames = self._data.frames(done_steps=0)
+        if config.new_embodiment and start is not None and start.embodiment != frames.embodiment:
+            start = for_new_embodiment(start, frames)
         self._embodiment = frames.embodiment
         self._statistics, self._action_statistics = _statistics(config, start, frames)
         self._action_tokenizer = start.action_tokenizer if start else _action_tokenizer(config, frames)
@@ -266,8 +276,9 @@ class _Run:
         )
         choice.load_weights(model)
         if start is not None and start.adapter.rank == 0:
+            add_prompt(model, start.adapter.prompt_tokens)
             model.load_state_dict(dict(start.weights))
-        adapt(model, config.adapter, published_weights(self._backbone))
+        adapt(model, self._adapter, published_weights(self._backbone))
         if start is not None and start.adapter.rank:
             model.load_state_dict(dict(start.weights))
         freeze(model, config.freeze)
@@ -501,7 +512,7 @@ class _Run:
             config=cli.resolved(self._config),
             step=self._trainer.step,
             seen=self._seen,
-            adapter=self._config.adapter,
+            adapter=self._adapter,
             weights=self._trainer.average_state(),
             training=self._trainer.state_dict(),
             progress={"sampler": self._sampler.state_dict(), "guard": self._guard.state_dict()}

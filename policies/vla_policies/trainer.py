@@ -109,9 +109,9 @@ class Trainer:
         self.loss_limit = math.inf
         """A step whose loss is above it is not taken."""
         # What is frozen is its own average: a copy of a large backbone would take as much memory again.
-        frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+        self._moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-        self.average = {name: tensor if name in frozen else tensor.clone() for name, tensor in state.items()}
+        self.average = {name: tensor.clone() if name in self._moving else tensor for name, tensor in state.items()}
         self._optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=0.0, betas=(0.9, 0.99))
 
     def learning_rate(self, step: int) -> float:
@@ -229,7 +229,8 @@ class Trainer:
         # A young average follows the weights closely, else it would remember the random beginning.
         decay = min(self.config.ema_decay, self.step / (self.step + 10))
         for name, tensor in self.model.state_dict().items():
-            self.average[name].lerp_(tensor, 1 - decay)
+            if name in self._moving:
+                self.average[name].lerp_(tensor, 1 - decay)
 
 
 def _metrics(figures: Tensor, batch: Batch | None, web: WebBatch | None) -> StepMetrics:

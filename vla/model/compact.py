@@ -140,6 +140,8 @@ class CompactBackbone(nn.Module):
             nn.Linear(2 * width, width),
         )
         self.decoder = Transformer(width, config.layers, config.heads, config.mlp_ratio)
+        self.prompt: nn.Parameter | None = None
+        """Vectors before the words (`vla.model.lora`)."""
         self.apply(_initialise)
 
     @property
@@ -152,7 +154,20 @@ class CompactBackbone(nn.Module):
 
     @property
     def num_prefix_tokens(self) -> int:
-        return len(self.camera_names) * self.config.image_queries + self.config.text_tokens + self.num_state_tokens
+        num_seen = len(self.camera_names) * self.config.image_queries
+        return num_seen + self._num_prompt + self.config.text_tokens + self.num_state_tokens
+
+    @property
+    def _num_prompt(self) -> int:
+        return 0 if self.prompt is None else len(self.prompt)
+
+    def add_prompt(self, num_tokens: int) -> None:
+        """Put so many vectors before the words, as large as words are."""
+        self.prompt = nn.Parameter(torch.randn(num_tokens, self.width) * self.text_embedding.weight.detach().std())
+
+    def _prompted(self, words: Float[Tensor, "batch text_tokens width"]) -> list[Tensor]:
+        """The prompt, if there is one, then the words."""
+        return [words] if self.prompt is None else [self.prompt.to(words.dtype).expand(len(words), -1, -1), words]
 
     def embed(
         self,
@@ -193,8 +208,8 @@ class CompactBackbone(nn.Module):
         answers = self._answers(0, image, reading)
         blind = is_blind[:, None].expand(-1, answers.tokens.shape[1])
         return Prefix(
-            torch.cat([answers.tokens, reading.words], dim=1),
-            torch.cat([blind, text_is_padding], dim=1),
+            torch.cat([answers.tokens, *self._prompted(reading.words)], dim=1),
+            torch.cat([blind, blind.new_zeros(len(blind), self._num_prompt), text_is_padding], dim=1),
             answers.logits[:, : len(ROLES)],
         )
 
@@ -224,9 +239,9 @@ class CompactBackbone(nn.Module):
         points = answers[0].points[:, : len(ROLES)].flatten(1)
         if insulated:
             seen, words, points = [tokens.detach() for tokens in seen], words.detach(), points.detach()
-        tokens = torch.cat([*seen, words, self._state(state, points)], dim=1)
+        tokens = torch.cat([*seen, *self._prompted(words), self._state(state, points)], dim=1)
         is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        start = sum(part.shape[1] for part in seen)
+        start = sum(part.shape[1] for part in seen) + self._num_prompt
         is_padding[:, start : start + words.shape[1]] = reading.is_padding
         return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
 

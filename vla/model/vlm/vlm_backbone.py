@@ -78,14 +78,27 @@ class VlmBackbone(nn.Module):
         for part in PARTS:
             ids = torch.tensor(getattr(config.prompt, part), dtype=torch.int64)
             self.register_buffer(f"_{part}", ids, persistent=False)
-        self._places = self._places_of(self._picture_sizes, has_state=config.state is StateInput.PROJECTED)
-        self._question_places = self._places_of(self._picture_sizes[:1], has_state=False)
+        self.prompt: nn.Parameter | None = None
+        """Vectors before the words (`vla.model.lora`)."""
+        self._lay_out()
         self._check_window(text)
 
     def _check_window(self, text: Any) -> None:
         window = getattr(text, "sliding_window", None)
         if getattr(text, "use_sliding_window", True) and window and window <= self.num_prefix_tokens:
             raise ConfigError(f"a window of {window} tokens is shorter than the prefix of {self.num_prefix_tokens}")
+
+    def _lay_out(self) -> None:
+        """Say where every token stands."""
+        has_state = self.config.state is StateInput.PROJECTED
+        self._places = self._places_of(self._picture_sizes, has_state=has_state)
+        self._question_places = self._places_of(self._picture_sizes[:1], has_state=False)
+
+    def add_prompt(self, num_tokens: int) -> None:
+        """Put so many vectors before the words, as large as words are."""
+        scale = self._embedding.weight[:256].detach().std()
+        self.prompt = nn.Parameter(torch.randn(num_tokens, self.width) * scale)
+        self._lay_out()
 
     def _places_of(self, picture_sizes: Sequence[tuple[int, int]], *, has_state: bool) -> Places:
         prompt = self.config.prompt
@@ -96,7 +109,7 @@ class VlmBackbone(nn.Module):
             picture = Span(*grid, is_picture=True)
             spans += [Span(len(prompt.picture_open)), picture, Span(len(prompt.picture_close))]
         spans += [
-            Span(len(prompt.opening)),
+            Span(len(prompt.opening) + (0 if self.prompt is None else len(self.prompt))),
             Span(self.config.text_tokens),
             Span(int(has_state)),
             Span(len(prompt.closing)),
@@ -194,9 +207,11 @@ class VlmBackbone(nn.Module):
             around = self._fixed("picture_open", batch), self._look(image, size), self._fixed("picture_close", batch)
             parts += [(tokens, is_hidden[:, None].expand(tokens.shape[:2])) for tokens in around]
         words = self.widened(self.embed_words(text))
+        prompt = [] if self.prompt is None else [_seen(self.widened(self.prompt).expand(batch, -1, -1))]
         return [
             *parts,
             _seen(self._fixed("opening", batch)),
+            *prompt,
             (words, text_is_padding),
             _seen(self._fixed("closing", batch)),
         ]
