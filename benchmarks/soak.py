@@ -33,11 +33,12 @@ from vla.clock import RealClock, VirtualClock
 from vla.errors import ActionError, ArmError, ObservationError, VlaError
 from vla.interfaces import ArmMode, CameraFrame, Clock, EpisodeSpec
 from vla.testing.applied import AppliedCheck, Entry, LoggedArm
-from vla_robot_io.control_loop import ArmEnvironment
+from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.fake_arm import ArmFaults, FakeArm, Window
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.loopback import loopback_robot, loopback_servos
 from vla_robot_io.servos.emulator import EmulatedServos, ServoFaults
+from vla_robot_io.servos.registers import MODELS
 from vla_sim.embodiments import TABLETOP_PANDA
 
 MINUTES, SEED = 60.0, 6
@@ -121,7 +122,7 @@ SERVOS = SHARED | {
     "encoder error": Fault(1.0, FAULT, 0.25, servos=lambda w, id: ServoFaults(errors={id: (w, 1 << 3)})),
     "hot": Fault(3.0, HOLD, 0.25, servos=lambda w, id: ServoFaults(told={(id, "present_temperature"): (w, 67)})),
     "supply sags": Fault(2.0, HOLD, 0.25, servos=lambda w, id: ServoFaults(told={(id, "present_voltage"): (w, 60)})),
-    "torque gone": Fault(1.0, FAULT, 0.25, servos=lambda w, id: ServoFaults(limp={id: w})),
+    "torque gone": Fault(0.4, FAULT, 0.25, servos=lambda w, id: ServoFaults(limp={id: w})),
     "goals lost for a moment": Fault(0.06, GO_ON, servos=lambda w, id: ServoFaults(unwritten=w)),
 }
 
@@ -162,6 +163,8 @@ class Outcome:
     """The fault that was."""
     went_on_s: float = math.nan
     """When the arm moved again."""
+    told: str = ""
+    """What the arm did last, and what stood in its way."""
 
 
 class Rig:
@@ -179,11 +182,13 @@ class Rig:
         else:
             robot, self._servos = loopback_servos(clock, TABLETOP_PANDA)
             self.faults = SERVOS
-        self._check = AppliedCheck(robot.arm.spec)
+        resolution_rad = 0.0 if self._servos is None else MODELS["sts3215"].rad_per_tick
+        self._check = AppliedCheck(robot.arm.spec, resolution_rad=resolution_rad)
         self._eye = _Eye(robot.cameras[-1])
         self.arm = LoggedArm(robot.arm, clock, self._hear)
         robot = dataclasses.replace(robot, arm=self.arm, cameras=(*robot.cameras[:-1], self._eye))
         self._environment = ArmEnvironment(robot, clock, BOX, duration_s=1e9)
+        self._environment.on_step = self._note_step
         self._last: np.ndarray | None = None
         self._way = np.zeros(5, np.float32)
         self.current: Outcome | None = None
@@ -271,6 +276,11 @@ class Rig:
         if entry.applied is not None:
             self._note_motion(entry.applied.positions)
 
+    def _note_step(self, report: StepReport) -> None:
+        if self.current is not None:
+            reasons = "; ".join(reason.text for reason in report.reasons) or "nothing in its way"
+            self.current.told = f"{report.mode.value}, asked for {report.asked.tolist()}: {reasons}"
+
     def _note_motion(self, positions: np.ndarray) -> None:
         moves = self._last is not None and not np.array_equal(positions, self._last)
         self._last = positions
@@ -336,7 +346,7 @@ def _judge(outcome: Outcome, fault: Fault) -> None:
     if fault.expected is Expected.GO_ON and outcome.latched:
         raise AssertionError(f"{at}: a fault was latched, and nothing called for one: {outcome.latched}")
     if math.isnan(outcome.went_on_s):
-        raise AssertionError(f"{at}: the arm has not moved since it was over")
+        raise AssertionError(f"{at}: the arm has not moved since it was over; {outcome.told}")
 
 
 def _by_kind(outcomes: Sequence[Outcome], faults: dict[str, Fault]) -> dict[str, Any]:

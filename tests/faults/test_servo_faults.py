@@ -171,6 +171,54 @@ def test_servos_with_a_watchdog_stop_when_the_host_falls_silent() -> None:
     assert lab.arm.read().positions[0] > stopped
 
 
+def test_f13_servos_stand_by_themselves_100_ms_after_their_host_fell_silent() -> None:
+    lab = Lab("xl330_m288", Dynamixel(), watchdog_s=0.1)
+    lab.go(0.5, 0.0)
+    places = [lab.servos.get(1, "present_position")]
+    for _ in range(6):
+        lab.clock.advance(0.02)
+        lab.bus.read(2, MODELS["xl330_m288"].registers["present_position"])  # somebody else's question
+        places.append(lab.servos.get(1, "present_position"))
+    assert len(set(places[:5])) == 5, "it moves while the watchdog waits"
+    lab.clock.advance(1.0)
+    assert lab.servos.get(1, "present_position") == places[-1], "and stands after it"
+    assert lab.servos.get(1, "bus_watchdog") == -1
+    assert [lab.servos.get(id, "torque_enable") for id in CALIBRATION.ids] == [1, 1, 1]
+
+
+@both
+def test_f16_registers_that_differ_are_all_named_nothing_is_written_and_nothing_has_torque(
+    model: str, dialect: Dialect
+) -> None:
+    lab = Lab(model, dialect, run=False, expected=(("operating_mode", 3), ("model", 7)))
+    kept = {(id, name): lab.servos.get(id, name) for id in CALIBRATION.ids for name in MODELS[model].registers}
+    lab.arm.connect()
+    with pytest.raises(ArmError) as caught:
+        lab.arm.configure()
+    for name in ("shoulder", "elbow", "gripper"):
+        assert f"operating_mode of {name} is 0, expected 3" in str(caught.value)
+        assert f"model of {name} is {MODELS[model].number}, expected 7" in str(caught.value)
+    assert lab.arm.mode is ArmMode.CONNECTED
+    with pytest.raises(ArmError):
+        lab.arm.arm()
+    assert kept == {place: lab.servos.get(*place) for place in kept}
+
+
+def test_an_emulated_servo_takes_its_torque_away_at_the_beginning_of_each_window() -> None:
+    lab = Lab("sts3215", Feetech())
+    for _ in range(2):
+        now_s = lab.clock.now()
+        lab.servos.faults = ServoFaults(limp={2: Window(now_s + 0.1, now_s + 0.2)})
+        lab.clock.advance(0.15)
+        lab.bus.ping(2)
+        assert lab.servos.get(2, "torque_enable") == 0
+        lab.servos.set(2, "torque_enable", 1)
+        lab.bus.ping(2)
+        assert lab.servos.get(2, "torque_enable") == 1
+        lab.clock.advance(1.0)
+        lab.bus.ping(2)
+
+
 @both
 def test_a_servo_that_is_not_there_is_named(model: str, dialect: Dialect) -> None:
     lab = Lab(model, dialect, ServoFaults(silent={3: Window(0.0)}), run=False)

@@ -23,7 +23,11 @@ def test_some_seconds_of_faults_break_no_invariant() -> None:
         (WELL, Fault(1.0, Expected.FAULT, 0.01), "still moving 0.040 s later, over 0.01 s"),
         (Outcome("it", 10.0, went_on_s=12.0), Fault(1.0, Expected.FAULT), "no fault was latched"),
         (WELL, Fault(1.0, Expected.GO_ON), "nothing called for one: a cable"),
-        (Outcome("it", 10.0), Fault(1.0, Expected.HOLD), "has not moved since it was over"),
+        (
+            Outcome("it", 10.0, told="held: a wall"),
+            Fault(1.0, Expected.HOLD),
+            "not moved since it was over; held: a wall",
+        ),
     ],
 )
 def test_what_the_loop_gets_wrong_is_told(outcome: Outcome, fault: Fault, told: str) -> None:

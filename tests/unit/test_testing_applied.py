@@ -48,6 +48,18 @@ def test_a_step_that_is_too_long_is_found() -> None:
     check_applied(arm, speed_factor=5.0)
 
 
+def test_a_step_that_is_rounded_to_the_ticks_of_servos_is_none_too_long() -> None:
+    arm, clock = running()
+    step = arm.spec.max_speed / arm.spec.rate_hz
+    write(arm, clock, PANDA_READY + step + 0.0015)
+    with pytest.raises(AssertionError, match=r"a joint moves 1\.07 steps in one"):
+        check_applied(arm)
+    check_applied(arm, resolution_rad=0.0016)
+    write(arm, clock, PANDA_READY + 2.0 * step + 0.0048)
+    with pytest.raises(AssertionError, match=r"a joint moves 1\.0\d steps in one"):
+        check_applied(arm, resolution_rad=0.0016)
+
+
 @pytest.mark.parametrize(
     ("positions", "gripper_m", "message"),
     [

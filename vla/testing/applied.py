@@ -124,7 +124,7 @@ class LoggedArm:
         self._hear(Entry(self._clock.now(), verb, before, after, applied, text))
 
 
-def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0) -> None:
+def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0, resolution_rad: float = 0.0) -> None:
     """Return if nothing that was applied breaks a limit.
 
     Every command is finite, within the joints' and the gripper's range, at most one period of the joints' speed away
@@ -133,11 +133,12 @@ def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0) -> None:
 
     Args:
         speed_factor: of the joints' published speeds.
+        resolution_rad: to which the arm rounds what it is commanded, as servos do to their ticks.
 
     Raises:
         AssertionError: with one sentence on what is wrong.
     """
-    check = AppliedCheck(arm.spec, speed_factor=speed_factor)
+    check = AppliedCheck(arm.spec, speed_factor=speed_factor, resolution_rad=resolution_rad)
     for entry in arm.entries:
         check.hear(entry)
 
@@ -145,9 +146,10 @@ def check_applied(arm: LoggedArm, *, speed_factor: float = 1.0) -> None:
 class AppliedCheck:
     """The same, for entries as they come: `LoggedArm(arm, clock, AppliedCheck(arm.spec).hear)`."""
 
-    def __init__(self, spec: ArmSpec, *, speed_factor: float = 1.0) -> None:
+    def __init__(self, spec: ArmSpec, *, speed_factor: float = 1.0, resolution_rad: float = 0.0) -> None:
         self._spec = spec
-        self._most = speed_factor * spec.max_speed / spec.rate_hz * (1 + _ROUNDING)
+        # Half of the resolution at both ends of a step.
+        self._most = speed_factor * spec.max_speed / spec.rate_hz * (1 + _ROUNDING) + resolution_rad
         self._last: Float64[np.ndarray, " joints"] | None = None
         self._latched: str | None = None
 

@@ -262,7 +262,9 @@ class EmulatedServos:
             self._watch(id)
             window, bits = self.faults.errors.get(id, (None, 0))
             self.set(id, "hardware_error", bits if self._is(window) else 0)
-            if self._is(self.faults.limp.get(id)) and id not in self._limp:
+            if not self._is(self.faults.limp.get(id)):
+                self._limp.discard(id)
+            elif id not in self._limp:
                 self._limp.add(id)
                 self.set(id, "torque_enable", 0)
         self._drive()
