@@ -356,6 +356,24 @@ def test_f20_a_short_push_is_none(model: str) -> None:
     assert lab.mode is ArmMode.RUNNING
 
 
+@both
+def test_f20a_an_overloaded_servo_that_refuses_everything_does_not_keep_the_port_open_or_the_others_limp(
+    model: str,
+) -> None:
+    refuses = ServoFaults(stubborn={2: LATER}, errors={2: (LATER, 0b100000)})
+    lab = Lab(model, refuses)
+    lab.begin()
+    lab.move_until_it_ends()
+    closed: list[bool] = []
+    wire = lab.robot.arm._arm._bus._wire  # type: ignore[attr-defined]
+    wire.close = lambda: closed.append(True)
+    lab.environment.close()
+    assert lab.mode is ArmMode.DISCONNECTED
+    assert closed == [True]
+    assert [lab.servos.get(id, "torque_enable") for id in range(1, 9)] == [1] * 8
+    check_applied(lab.arm)
+
+
 def test_f20a_one_servo_that_refuses_does_not_keep_the_others_from_being_left_well(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
