@@ -1,4 +1,4 @@
-"""What stands around the forward pass of each block of a model: compiled code, or being computed again.
+"""What stands around the forward pass of each block of a model: compiled code, eight bits, or being computed again.
 
 Names of weights do not change, so neither do checkpoints.
 """
@@ -12,18 +12,22 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from vla.model.float8 import to_float8
 from vla_policies.spreading import blocks_of
 
 
-def wrap_blocks(model: nn.Module, *, recomputes: bool, compiles: bool) -> None:
+def wrap_blocks(model: nn.Module, *, recomputes: bool, compiles: bool, float8: bool = False) -> None:
     """Change how the blocks of a model compute, and not what.
 
     Args:
         recomputes: keep what goes into each block, and compute in the backward pass again what is inside: a fraction of
             the memory for activations, a third more computation, the same bits.
         compiles: by `torch.compile`, block by block: blocks are alike, so the first is compiled and the others follow.
+        float8: in linear layers whose sizes allow it.
     """
     for block in blocks_of(model):
+        if float8:
+            to_float8(block)
         forward: Any = block.forward
         if compiles:
             forward = torch.compile(forward)

@@ -103,7 +103,7 @@ class Trainer:
         objective = Objective(model, weighing, precision)
         self.cost = StepCost() if sample == (None, None) else step_cost(objective, *sample)
         """What a step asks of its devices."""
-        wrap_blocks(model, recomputes=recomputes, compiles=compiles)
+        wrap_blocks(model, recomputes=recomputes, compiles=compiles, float8=precision is Precision.FP8)
         self._objective = spread(objective, self._processes, device, has_idle=self.cost.has_idle)
         self.step = 0
         self.loss_limit = math.inf
