@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vla.model.llama import LlamaBlock
 from vla.model.transformer import Block
+from vla.model.vlm.openvla_parts import OpenVlaParts
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla_policies.processes import Parallel, Processes
 
@@ -46,11 +47,21 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
     """The layers that make up most of a model, and that are only ever called: those of towers and of decoders."""
     own = [layer for layer in module.modules() if isinstance(layer, Block | LlamaBlock)]
     pretrained = [part.vlm for part in module.modules() if isinstance(part, VlmBackbone)]
-    stacks = [stack for part in pretrained for stack in part.modules() if isinstance(stack, nn.ModuleList)]
-    others = [layer for stack in stacks for layer in stack if any(True for _ in layer.parameters())]
+    stacks = [stack for part in pretrained for stack in _stacks(part)]
+    others = [layer for stack in stacks for layer in stack.children() if any(True for _ in layer.parameters())]
     known = dict.fromkeys([*own, *others])
     inner = {below for layer in known for below in list(layer.modules())[1:]}
     return [layer for layer in known if layer not in inner]
+
+
+def _stacks(vlm: nn.Module) -> list[nn.Module]:
+    """Lists of layers in a pretrained model."""
+    parts = [part for part in vlm.modules() if isinstance(part, OpenVlaParts)]
+    # These towers are asked for what their layers make, and not called.
+    towers = [tower for part in parts for tower in part.towers]
+    asked = {id(part.towers) for part in parts}
+    lists = [found for found in vlm.modules() if isinstance(found, nn.ModuleList) and id(found) not in asked]
+    return [*lists, *(tower.get_submodule("blocks") for tower in towers)]
 
 
 @contextlib.contextmanager

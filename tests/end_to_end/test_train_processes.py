@@ -23,7 +23,9 @@ import torch
 import vla_policies.train as train_module
 from vla.errors import ConfigError
 from vla.model.compact import CompactConfig
+from vla.model.lora import AdapterConfig
 from vla.model.vla_model import Head
+from vla.model.vlm.vlm_config import PretrainedConfig
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.store import EpisodeStore
 from vla_policies.batches import Batch
@@ -253,6 +255,28 @@ def test_two_processes_have_the_losses_of_one_with_web_samples_too(
     assert pair.run(train, both) == ["done", "done"]
     require_same_losses(both, config)
     assert read_log(both)[0]["sums/loss"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rank"), [("openvla", 4)])
+def test_pretrained_backbones_have_the_losses_of_one_process_in_shards(
+    pair: Pair, config: TrainConfig, tmp_path: Path, name: str, rank: int
+) -> None:
+    pytest.importorskip("transformers")
+    from vla.testing.tiny_vlms import family_of, write_tiny_vlm
+
+    folder = write_tiny_vlm(name, tmp_path / name)
+    length = 100 if name == "openvla" else 24
+    config = dataclasses.replace(
+        config,
+        steps=2,
+        pretrained=PretrainedConfig(family=family_of(name), path=str(folder), text_tokens=length),
+        adapter=AdapterConfig(rank=rank),
+    )
+    train(config)
+    both = elsewhere(config, "both", parallel=Parallel.SHARD, activation_checkpointing=True)
+    assert pair.run(train, both) == ["done", "done"]
+    require_same_losses(both, config)
 
 
 # --------------------------------------------------------------------------- checkpoints

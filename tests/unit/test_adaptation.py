@@ -68,7 +68,9 @@ def test_a_layer_in_few_bits_has_the_gradients_of_what_it_stands_for(weights: We
 
 def test_rows_share_scales_in_the_largest_even_groups_that_divide_them() -> None:
     assert [group_of(width) for width in (64, 48, 50, 4304)] == [32, 24, 10, 16]
-    with pytest.raises(ConfigError, match=r"a layer of 33 weights a row cannot be kept in 4 bits: adapter.weights=int8"):
+    with pytest.raises(
+        ConfigError, match=r"a layer of 33 weights a row cannot be kept in 4 bits: adapter.weights=int8"
+    ):
         group_of(33)
 
 
