@@ -46,7 +46,7 @@ from vla_robot_io.process_records import (
     put_text,
     state_type,
 )
-from vla_robot_io.punctuality import ask_for_punctuality, sleep_exactly_until
+from vla_robot_io.punctuality import ask_for_punctuality, sleep_exactly_until, tell_of_death
 from vla_robot_io.reasons import Code, Reason, TripLog
 from vla_robot_io.stop_flag import StopFlag
 
@@ -75,6 +75,8 @@ class Recipe:
     """Every pulse carries it: those of another run count as none."""
     runtime: int = 0
     """The process that asks."""
+    is_told: bool = False
+    """Whether the thread that asks lives as long as its process, so that the system may tell when it dies."""
     stop_flag: str = ""
     """A file that stops the arm; none if empty."""
     silence_s: float = 0.1
@@ -88,7 +90,11 @@ class Recipe:
 
 
 class Runtime:
-    """Whether the runtime is still there: its process, and its pulse."""
+    """Whether the runtime is still there: its process, and its pulse.
+
+    A process that was killed is its children's parent until its memory has been taken apart, which takes tens of
+    milliseconds; the system tells earlier, as its main thread ends. A pulse that stops tells in any case.
+    """
 
     needs_acknowledgement = True
 
@@ -271,7 +277,13 @@ def main() -> int:
     def leave(number: int, frame: object) -> None:
         service.is_asked_to_leave = True
 
+    def gone(number: int, frame: object) -> None:
+        service.runtime.is_gone = True
+
     signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGUSR2, gone)
+    if recipe.is_told:
+        tell_of_death(signal.SIGUSR2)
     granted = ask_for_punctuality(real_time=recipe.real_time)
     print(json.dumps({"granted": granted}), flush=True)
     service.run()

@@ -92,6 +92,7 @@ class ArmProcess:
         self._recorded_tick = -1
         recipe.folder, recipe.runtime, recipe.nonce = str(self._folder), os.getpid(), secrets.randbits(63)
         self._dead_man = DeadManSender(self._held, recipe.nonce)
+        recipe.is_told = threading.current_thread() is threading.main_thread()
         self._stopped = threading.Event()
         self._heart = threading.Thread(target=self._beat, args=(recipe.nonce,), name="arm pulse", daemon=True)
         self._heart.start()

@@ -30,6 +30,7 @@ SLOWLY = 0.05
 SLACK_RAD = 1e-6
 """How far inside the joint limits motions are planned: more than what rounding adds."""
 _SAME = 1e-12
+_STILL_RAD_S, _STILL_RAD_S2 = 1e-9, 1e-6
 _NO_BEGINNING = "commands have no beginning yet: call start with where the arm stands"
 
 
@@ -193,7 +194,11 @@ class Governor:
 
     @property
     def is_at_rest(self) -> bool:
-        return bool((self.motion.velocities == 0).all() and (self.motion.accelerations == 0).all())
+        """Up to what rounding leaves of a motion that has come to its end."""
+        motion = self.motion
+        return bool(
+            (abs(motion.velocities) <= _STILL_RAD_S).all() and (abs(motion.accelerations) <= _STILL_RAD_S2).all()
+        )
 
     # ------------------------------------------------------------------ the way to rest
 
