@@ -19,16 +19,23 @@ import pytest
 
 from vla import cli
 from vla.clock import RealClock
-from vla.errors import ArmFault, ArmHeld, ConfigError
+from vla.errors import ArmError, ArmFault, ArmHeld, ConfigError
 from vla.interfaces import ArmMode, EpisodeSpec
+from vla.kinematics import REST_POSTURE
 from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess, remove_stale
 from vla_robot_io.control_loop import ArmEnvironment
 from vla_robot_io.deploy import DeployConfig, make_robot
 from vla_robot_io.operating.letterbox import Mailbox
+from vla_robot_io.panda import panda_spec
 from vla_robot_io.placement import arm_process_of
 from vla_robot_io.process_records import mode_of, report_of, state_type
 from vla_robot_io.reasons import Code
+from vla_robot_io.servos.arm_plant import calibration_of
+from vla_robot_io.servos.emulator import EmulatedServos, IdealJoints, pseudo_terminal
+from vla_robot_io.servos.packets import DIALECTS
+from vla_robot_io.servos.registers import MODELS
+from vla_sim.embodiments import TABLETOP_PANDA
 
 pytest.importorskip("ruckig")
 
@@ -140,6 +147,44 @@ def test_the_stop_file_of_the_run_stops_it(tmp_path: Path) -> None:
             environment.step(ALONG)
         until(lambda: environment.mode is ArmMode.HOLD, "it never held")
         assert link.report().is_at_rest
+
+
+def test_a_serial_bus_is_opened_by_the_arms_process_alone(tmp_path: Path) -> None:
+    clock, spec, model = RealClock(), panda_spec(50.0), MODELS["sts3215"]
+    calibration = calibration_of(spec, model)
+    calibration.save(tmp_path / "arm.json")
+    (tmp_path / "body.json").write_text(json.dumps(TABLETOP_PANDA.to_json()))
+    ticks = [*calibration.ticks(model, np.array(REST_POSTURE)).tolist(), calibration.gripper.open]
+    joints = IdealJoints(clock, dict(zip(calibration.ids, ticks, strict=True)))
+    servos = EmulatedServos(model, DIALECTS[model.dialect], calibration.ids, clock, joints)
+    with pseudo_terminal(servos) as port:
+        options = {
+            "port": port,
+            "arm": "panda",
+            "calibration": str(tmp_path / "arm.json"),
+            "embodiment": str(tmp_path / "body.json"),
+            "cameras": {camera.name: "/dev/nothing" for camera in TABLETOP_PANDA.cameras},
+        }
+        box = ["envelope.box_low_m=[0.2,-0.4,0.01]", "envelope.box_high_m=[0.8,0.4,0.6]", "envelope.floor_m=0.01"]
+        named = ["robot=custom", "driver=servos", f"options={json.dumps(options)}", f"out={tmp_path}"]
+        config = cli.compose("deploy", DeployConfig, [*WORDS, *named, *box])
+        with contextlib.closing(arm_process_of(config, make_robot(config, clock))) as link:
+            # The servos answer from a thread of this process, which a busy machine keeps waiting.
+            insist(link.open)
+            insist(link.enable)
+            here = link.report().command.positions
+            insist(lambda: link.carry_out(np.array([0.004, *[0.0] * 6]), 0.04, 10))
+            assert link.report().command.positions[0] > here[0]
+            assert link.granted["priority"]
+
+
+def insist(act: Callable[[], None]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return act()
+        except ArmError:
+            assert time.monotonic() < end_s, "the bus never answered whole"
 
 
 # --------------------------------------------------------------------------- the runtime dies
