@@ -172,7 +172,8 @@ class Desk:
 
     def _behind_s(self, seen: object) -> float:
         shown = dict(self._shown)
-        return self.now() - shown[seen] if isinstance(seen, int) and seen in shown else float("inf")
+        is_number = isinstance(seen, int) and not isinstance(seen, bool)
+        return self.now() - shown[seen] if is_number and seen in shown else float("inf")
 
     def _rest(self) -> None:
         """Let go of pads that say nothing any more."""
