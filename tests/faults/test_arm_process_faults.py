@@ -26,6 +26,7 @@ from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess, remove_stale
 from vla_robot_io.control_loop import ArmEnvironment
 from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.panda import panda_spec
 from vla_robot_io.placement import arm_process_of
@@ -45,13 +46,16 @@ SPEC = EpisodeSpec(task="", seed=0, instruction="reach the red block")
 ALONG = np.array([0.0, 0.005, 0.0, 0.0, 1.0], np.float32)
 PATIENCE_S = 60.0
 """For processes of a machine that is busy; nothing here measures time."""
+GAP_S = GuardConfig.stale_fault_s + 0.1
+"""An arm's process that stood still for longer latches a fault."""
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    end_s = time.monotonic() + PATIENCE_S
+    """Return when this holds; asked again and again, as no process tells when it does."""
+    end_s, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not holds():
         assert time.monotonic() < end_s, what
-        time.sleep(0.01)
+        pause.wait(0.01)
 
 
 @contextlib.contextmanager
@@ -121,7 +125,10 @@ def test_f68_an_arm_process_that_was_suspended_is_a_fault_here_and_there(tmp_pat
     with arm_in_a_process(tmp_path) as (environment, link):
         act(environment)
         os.kill(link.pid, signal.SIGSTOP)
-        time.sleep(0.8)
+        stat = Path(f"/proc/{link.pid}/stat")
+        until(lambda: ") T " in stat.read_text(), "it was never suspended")
+        last_s = link.report().time_s
+        until(lambda: time.monotonic() - last_s > GAP_S, "time stands still")
         with pytest.raises(ArmFault, match="has told nothing for"):
             environment.step(ALONG)
         os.kill(link.pid, signal.SIGCONT)
