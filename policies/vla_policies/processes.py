@@ -32,6 +32,8 @@ ANSWER_WITHIN = datetime.timedelta(minutes=30)
 """A process that is silent for longer, in the middle of a step, is lost."""
 WAIT_WITHIN = datetime.timedelta(days=30)
 """For what the first alone does, such as collecting demonstrations."""
+TOLD = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What whoever starts several processes says to each, beside WORLD_SIZE."""
 SIGNS_OF_LOSS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """In what PyTorch says where a process cannot be reached."""
 
@@ -150,6 +152,9 @@ def _meet(parallel: Parallel, kind: str, among: int) -> tuple[Processes, torch.d
         )
     if ":" in kind:
         raise ConfigError(f"device={kind} is one device for {among} processes: say device=cuda, and each has its own")
+    absent = [name for name in TOLD if name not in os.environ]
+    if absent:
+        raise ConfigError(f"WORLD_SIZE={among}, but {', '.join(absent)} are not said: start the processes by torchrun")
     a_host = int(os.environ.get("LOCAL_WORLD_SIZE", among))
     if parallel is Parallel.HYBRID and among % a_host:
         raise ConfigError(

@@ -169,7 +169,7 @@ class Trainer:
         for name, tensor in tensors.items():
             all_of_it = whole(tensor.detach())
             if self._processes.is_first:
-                found[name] = all_of_it.cpu().contiguous().clone()
+                found[name] = all_of_it.to("cpu", copy=True).contiguous()
         return found
 
     def load_state_dict(self, state: Mapping[str, Tensor], average: Mapping[str, Tensor], step: int) -> None:
