@@ -9,7 +9,8 @@ Kinematics and clearance are the real ones. Sequence i depends on the seed and o
 `run_sequence(BENCHES[i % len(BENCHES)], seed, i, Counts())`. Finished shards are kept in `results/`, and a run that was
 killed goes on after them, unless the code under test has changed.
 
-`python -m benchmarks envelope_fuzz`, or with other numbers:
+`python -m benchmarks envelope_fuzz` shares them among as many processes as there are cores, or as the environment says:
+`ENVELOPE_FUZZ_PROCESSES=2 python -m benchmarks envelope_fuzz`. With other numbers:
 `python -m benchmarks.envelope_fuzz sequences=10000 processes=2`
 """
 
@@ -25,7 +26,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ import vla_robot_io.envelope
 import vla_robot_io.governor
 import vla_robot_io.limits
 from vla.clearance import ArmClearance
-from vla.errors import ActionError
+from vla.errors import ActionError, ConfigError
 from vla.interfaces import ArmSpec
 from vla.kinematics import ArmKinematics
 from vla_robot_io.envelope import Envelope, Outcome, Setpoint
@@ -53,6 +54,8 @@ KINDS = ("near", "fast", "jump", "anywhere", "beyond", "extreme", "one_extreme",
 SHARES = np.array([0.42, 0.14, 0.05, 0.05, 0.06, 0.06, 0.12, 0.05, 0.05])
 """How often a command is of each kind: most are near, so that sequences get somewhere before they are disturbed."""
 _KEPT_FAILURES, _MOST_BRAKING = 20, 2_000
+PROCESSES = "ENVELOPE_FUZZ_PROCESSES"
+"""In the environment: among how many processes the sequences are shared; among as many as there are cores if unset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -350,10 +353,24 @@ def fuzz(sequences: int, processes: int, *, seed: int = SEED, keep: Path | None 
 
 def measurements(_: str | None) -> dict[str, object]:
     """A million sequences, on every core; what is done already is not done again."""
-    result = fuzz(SEQUENCES, len(os.sched_getaffinity(0)), keep=SHARDS_FILE)
+    result = fuzz(SEQUENCES, num_processes(os.environ), keep=SHARDS_FILE)
     SHARDS_FILE.unlink(missing_ok=True)
     print(told(result))
     return result
+
+
+def num_processes(environment: Mapping[str, str]) -> int:
+    """How many processes share the work.
+
+    Raises:
+        ConfigError: if the environment asks for something else than a number of them.
+    """
+    asked = environment.get(PROCESSES, "")
+    if not asked:
+        return len(os.sched_getaffinity(0))
+    if not asked.isdecimal() or int(asked) < 1:
+        raise ConfigError(f"{PROCESSES} is a number of processes, at least 1; got '{asked}'")
+    return int(asked)
 
 
 def told(result: dict[str, Any]) -> str:
@@ -420,7 +437,8 @@ def _keep(file: Path, shard: dict[str, Any]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """`sequences=N processes=N`: so many, printed; the exit status is 3 if a limit was broken."""
     options = dict(argument.split("=", 1) for argument in arguments)
-    result = fuzz(int(options.get("sequences", SEQUENCES)), int(options.get("processes", 1)), keep=SHARDS_FILE)
+    processes = int(options.get("processes", 0)) or num_processes(os.environ)
+    result = fuzz(int(options.get("sequences", SEQUENCES)), processes, keep=SHARDS_FILE)
     print(json.dumps(result, indent=2))
     print(told(result))
     return 3 if result["failures"] else 0

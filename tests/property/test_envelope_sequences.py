@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from benchmarks.envelope_fuzz import (
     wrong_answers,
     wrong_path,
 )
+from vla.errors import ConfigError
 from vla_robot_io.envelope import Setpoint
 
 SEED = 7
@@ -98,3 +100,16 @@ def test_shards_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(envelope_fuzz, "code_hash", lambda: "changed")
     fuzz(4, 1, seed=SEED, keep=kept)
     assert len(kept.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("2", 2), ("16", 16), ("", len(os.sched_getaffinity(0)))])
+def test_as_many_processes_share_the_work_as_the_environment_says_or_as_there_are_cores(
+    asked: str, expected: int
+) -> None:
+    assert envelope_fuzz.num_processes({envelope_fuzz.PROCESSES: asked}) == expected
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="ENVELOPE_FUZZ_PROCESSES is a number of processes, at least 1"):
+        envelope_fuzz.num_processes({envelope_fuzz.PROCESSES: wrong})
