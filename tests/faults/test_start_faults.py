@@ -109,4 +109,4 @@ def test_f78_whoever_forbids_motion_stops_the_way_there() -> None:
 )
 def test_a_beginning_that_cannot_be_is_refused(posture: list[float], start: dict[str, float], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        Lab(posture, **start)
+        Lab(posture, BOX, **start)

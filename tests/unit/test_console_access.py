@@ -379,7 +379,7 @@ def test_over_tls_the_token_is_asked_for_and_its_cookie_stays_with_tls(
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         """Stay, and tell of it."""
 
 

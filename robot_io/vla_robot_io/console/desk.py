@@ -172,8 +172,9 @@ class Desk:
 
     def _behind_s(self, seen: object) -> float:
         shown = dict(self._shown)
-        is_number = isinstance(seen, int) and not isinstance(seen, bool)
-        return self.now() - shown[seen] if is_number and seen in shown else float("inf")
+        if isinstance(seen, bool) or not isinstance(seen, int) or seen not in shown:
+            return float("inf")
+        return self.now() - shown[seen]
 
     def _rest(self) -> None:
         """Let go of pads that say nothing any more."""
