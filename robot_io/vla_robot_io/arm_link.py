@@ -31,9 +31,16 @@ class ArmLink(Protocol):
 
     permit: Callable[[], Reason | None] | None
     """Asked while the arm moves; a reason not to go on brakes it, and is noted."""
-    dead_man: Callable[[], bool] | None
-    """While it is set, plans are carried out only while it says that the operator's input is held; one that cannot be
-    asked, or falls silent, is let go. It may be asked by another thread."""
+
+    @property
+    def dead_man(self) -> Callable[[], bool] | None:
+        """While it is set, plans are carried out only while it says that the operator's input is held; one that cannot
+        be asked, or falls silent, is let go. It may be asked by another thread.
+        """
+        ...
+
+    @dead_man.setter
+    def dead_man(self, is_held: Callable[[], bool] | None) -> None: ...
 
     @property
     def latched(self) -> str | None:

@@ -32,6 +32,7 @@ from vla_robot_io.operating.acting import Acting
 from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Acted, Attendance, OperatedEnvironment
 from vla_robot_io.operating.seat import Actor
+from vla_robot_io.punctuality import collector_spared
 from vla_robot_io.recording import RunRecorder, observation_hash
 
 WARM_UP_PREDICTIONS = 3
@@ -128,7 +129,7 @@ class LiveRun:
         observation = self._environment.preview(spec)
         if self._policy is not None:
             self._warm_up(self._policy, observation, spec.seed)
-        with _progress(self._console) as progress:
+        with collector_spared(), _progress(self._console) as progress:
             line = progress.add_task("", total=self._task.seconds, mode="", reply="")
             self._show = lambda: self._show_progress(progress, line)
             self._begin(spec)

@@ -9,11 +9,13 @@ What is not granted is told and done without: on a desktop, `ulimit -r 50 -e 30 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 PRIORITY = 50
 """Of SCHED_FIFO, in the middle of its range."""
@@ -52,6 +54,17 @@ def rest_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+@contextlib.contextmanager
+def collector_spared() -> Iterator[None]:
+    """Look through what there is now once, and not again while the block lasts: a model is much to look through."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _priority() -> str:

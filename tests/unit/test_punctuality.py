@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from vla_robot_io.punctuality import sleep_exactly_until
+from vla_robot_io.punctuality import collector_spared, sleep_exactly_until
 
 ASK = "import gc, json, os; from vla_robot_io.punctuality import ask_for_punctuality as ask; "
 TELL = "print(json.dumps([found, gc.isenabled(), os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)]))"
@@ -65,3 +66,10 @@ def test_a_sleep_never_ends_early_and_one_into_the_past_is_none() -> None:
     sleep_exactly_until(until_s - 5.0)
     with pytest.raises(ValueError, match="finite time"):
         sleep_exactly_until(math.inf)
+
+
+def test_the_collector_passes_over_what_there_was_while_it_is_spared() -> None:
+    before = gc.get_freeze_count()
+    with collector_spared():
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0
