@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+aten = torch.ops.aten
+
 MULTIPLE = 16
 """Of a layer's inputs and outputs: what the devices' products ask for."""
 LARGEST = {torch.float8_e4m3fn: 448.0, torch.float8_e5m2: 57344.0}
@@ -51,7 +53,7 @@ class _Product(torch.autograd.Function):
         x8, scale_x = _scaled(x, torch.float8_e4m3fn)
         weight8, scale_weight = _scaled(weight, torch.float8_e4m3fn)
         ctx.save_for_backward(x, weight8, scale_weight)
-        return torch._scaled_mm(x8, weight8.t(), scale_a=scale_x, scale_b=scale_weight, out_dtype=torch.bfloat16)
+        return aten._scaled_mm(x8, weight8.t(), scale_a=scale_x, scale_b=scale_weight, out_dtype=torch.bfloat16)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +61,7 @@ class _Product(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         gradient8, scale = _scaled(gradient, torch.float8_e5m2)
         by_column = weight8.t().contiguous().t()  # as the second factor has to lie
-        of_x = torch._scaled_mm(gradient8, by_column, scale_a=scale, scale_b=scale_weight, out_dtype=torch.bfloat16)
+        of_x = aten._scaled_mm(gradient8, by_column, scale_a=scale, scale_b=scale_weight, out_dtype=torch.bfloat16)
         return of_x, (gradient.t() @ x).float()
 
 
