@@ -27,6 +27,7 @@ from vla.normalization import Normalizer
 from vla.tokens.words import WordTokenizer
 from vla_datasets.windows import Frames
 from vla_policies.chunk_batches import ChunkBatches
+from vla_policies.frame_questions import FrameQuestions
 
 ALL = slice(None)
 """Every sample."""
@@ -51,6 +52,9 @@ class Batch:
     """Action tokens that are committed to; -1 where they are to be found."""
     chunks: ChunkTargets | None = None
     """The same actions as numbers, for heads that say numbers."""
+    answers: Int64[Tensor, "batch answer_tokens"] | None = None
+    """What the question that stands behind the instruction is answered with, the end included; -1 is padding, also
+    of a whole row that asks nothing. None if no sample asks."""
 
 
 class FrameBatches:
@@ -68,6 +72,7 @@ class FrameBatches:
         shift_pixels: int,
         committed_share: float = 0.0,
         chunks: ChunkBatches | None = None,
+        questions: FrameQuestions | None = None,
     ) -> None:
         """Tokenise the frames.
 
@@ -75,7 +80,9 @@ class FrameBatches:
             shift_pixels: farthest shift of a picture.
             committed_share: of the samples, those whose first actions are committed to.
             chunks: of the same frames, for heads that say numbers.
+            questions: about the same frames, if samples are to carry any.
         """
+        self._questions = questions
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
         actions = action_tokenizer.encode_batch(frames.chunks)
 
@@ -127,16 +134,21 @@ class FrameBatches:
             state = state + self._motion[index, steps]
             actions, is_padding, forced = self._targets(index, steps)
         chunks = None if self._chunks is None else self._chunks.targets(whole, steps, generator, share)
+        text, text_is_padding, answers = self._text[sentence], self._text_is_padding[sentence], None
+        if generator is not None and self._questions is not None:
+            asked = self._questions.asked(whole, self._instruction[whole], generator)[share]
+            text, text_is_padding, answers = asked.instead_of(text, text_is_padding)
         return Batch(
             images,
-            self._text[sentence],
-            self._text_is_padding[sentence],
+            text,
+            text_is_padding,
             state,
             actions,
             is_padding,
             points,
             forced,
             chunks,
+            answers,
         )
 
     def _targets(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from vla.interfaces import ActionChunk, Observation, check_observation
 from vla.model.continuous import Committed
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.model_inputs import InputMaker
+from vla_policies.telling import ask_all, tell
 from vla_policies.wrapping import slots_of
 
 _NOISE_STREAM = 0xF10A
@@ -102,15 +104,42 @@ class ContinuousPolicy:
         generator = np.random.default_rng([_NOISE_STREAM, *self._begun.get(slot, (0, 0))])
         return generator.standard_normal((self.horizon, self.embodiment.action_dim), np.float32)
 
-    @torch.no_grad()
+    def predict_and_tell(
+        self, observations: Sequence[Observation], question: str, slots: Sequence[int] | None = None
+    ) -> tuple[list[ActionChunk], list[str]]:
+        """Chunks, and answers to a question about what is seen: both from one prefix, of at most one batch.
+
+        Raises:
+            CheckpointError: if the policy does not answer in words.
+        """
+        asked = ask_all(observations, question)
+        first = self._committed(None, len(asked))
+        prefix = self._embed(asked, first)
+        noise = [self._noise(slot) for slot in slots_of(asked, slots)]
+        chunks = self._said(prefix, asked, noise, first)
+        return chunks, tell(self._model, self._checkpoint.text_tokenizer, prefix)[: len(asked)]
+
     def _chunks(
         self,
         observations: Sequence[Observation],
         noise: Sequence[Float32[np.ndarray, "horizon action_dim"]],
         committed: Sequence[Actions],
     ) -> list[ActionChunk]:
+        return self._said(self._embed(observations, committed), observations, noise, committed)
+
+    @torch.no_grad()
+    def _embed(self, observations: Sequence[Observation], committed: Sequence[Actions]) -> Any:
         inputs = self._inputs.make(observations, committed)
-        prefix = self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
+        return self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
+
+    @torch.no_grad()
+    def _said(
+        self,
+        prefix: Any,
+        observations: Sequence[Observation],
+        noise: Sequence[Float32[np.ndarray, "horizon action_dim"]],
+        committed: Sequence[Actions],
+    ) -> list[ActionChunk]:
         beginning = torch.from_numpy(self._whole(noise)).to(self._device)
         found = self._head.predict(self._model.backbone, prefix, beginning, self._known(committed))
         actions = self._normalizer.unnormalise(found.cpu().numpy())

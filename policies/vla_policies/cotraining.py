@@ -104,9 +104,10 @@ def read_web(paths: Sequence[str], camera: CameraSpec) -> WebRows:
     return rows
 
 
-def fit_words(instructions: Sequence[str], web: WebRows, num_merged: int) -> TextTokenizer:
-    """Merges that compress instructions, questions and answers best, and a token for each place word."""
-    said = sorted({PLACES.sub(" ", text) for text in (*instructions, *web.questions, *web.answers)})
+def fit_words(sentences: Sequence[str], web: WebRows | None, num_merged: int) -> TextTokenizer:
+    """Merges that compress sentences, questions and answers best, and a token for each place word."""
+    texts = sentences if web is None else (*sentences, *web.questions, *web.answers)
+    said = sorted({PLACES.sub(" ", text) for text in texts})
     return TextTokenizer.train(said, num_merged, PLACE_WORDS)
 
 

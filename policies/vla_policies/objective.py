@@ -3,6 +3,7 @@
     loss = robot + web_weight * web
 
     robot = what the head says of actions    + grounding_weight * cross-entropy(where the named roles look)
+                                             + answer_weight * cross-entropy(answers that samples carry)
     web   = cross-entropy(answers in words)  + grounding_weight * cross-entropy(where the named roles look)
 
 The samples may be a part of a step: every sum is divided by what counts in the whole step (`step_counts.py`), so
@@ -16,7 +17,7 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from vla.model.backbone import Embedded
@@ -38,6 +39,7 @@ class Weighing:
     label_spread: float
     web_weight: float
     insulation: bool
+    answer_weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Told:
     grounding_loss: float
     accuracy: float
     web: dict[str, float]
+    """Of web samples, and of answers that robot samples carry."""
 
 
 class Objective(nn.Module):
@@ -63,16 +66,16 @@ class Objective(nn.Module):
         self, batch: Batch | None, web: WebBatch | None, counts: StepCounts
     ) -> tuple[Float[Tensor, ""], Float[Tensor, " figures"]]:
         """What these samples add to the step's loss, and to what is told of it (`told` makes figures of the sum)."""
-        robot, action, where, right = self._robot(batch, counts) if batch is not None else _NOTHING
+        robot, action, where, right, *answer = self._robot(batch, counts) if batch is not None else _NOTHING
         if web is None:
-            return robot, torch.stack([robot.detach(), action, where, right])
+            return robot, torch.stack([robot.detach(), action, where, right, *answer])
         text, web_where, by_source = self._web(web, counts)
         loss = self._weighing.web_weight * (text + self._weighing.grounding_weight * web_where)
         loss = loss if batch is None else robot + loss
         figures = [loss, *(value.to(loss.device) for value in (action, where, right)), text, web_where]
-        return loss, torch.cat([torch.stack(figures).detach(), by_source.flatten()])
+        return loss, torch.cat([torch.stack(figures).detach(), by_source.flatten(), *(a[None] for a in answer)])
 
-    def _robot(self, batch: Batch, counts: StepCounts) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _robot(self, batch: Batch, counts: StepCounts) -> tuple[Tensor, ...]:
         weighing = self._weighing
         with autocast(self._precision, batch.state.device):
             prefix = self.model.backbone.embed(
@@ -82,7 +85,11 @@ class Objective(nn.Module):
         where = _where_loss(prefix, batch.points, next(iter(batch.images.values())), counts.points)
         loss = actions.loss + weighing.grounding_weight * where
         right = torch.as_tensor(actions.accuracy, dtype=torch.float32, device=loss.device)
-        return loss, actions.loss.detach(), where.detach(), right
+        if actions.answers is None or batch.answers is None:
+            return loss, actions.loss.detach(), where.detach(), right
+        answer, words_right = _answered(actions.answers, batch.answers, counts)
+        loss = loss + weighing.answer_weight * answer
+        return loss, actions.loss.detach(), where.detach(), right, answer.detach(), words_right
 
     def _web(self, web: WebBatch, counts: StepCounts) -> tuple[Tensor, Tensor, Float[Tensor, "sources kinds"]]:
         """The losses of web samples, and of each source the sums that its figures are made of."""
@@ -107,9 +114,13 @@ def told(figures: Float[Tensor, " figures"], batch: Batch | None, web: WebBatch 
         web: any part of the step.
     """
     values = [float(value) for value in figures.tolist()]
+    named: dict[str, float] = {}
+    if batch is not None and batch.answers is not None:
+        *values, named["answers/loss"], named["answers/words_right"] = values
     loss, *robot = values[:4]
     action, where, right = robot if batch is not None else [math.nan] * 3
-    return Told(loss, action, where, right, {} if web is None else _web_told(values[4:], web.sources))
+    named |= {} if web is None else _web_told(values[4:], web.sources)
+    return Told(loss, action, where, right, named)
 
 
 def _web_told(values: list[float], sources: tuple[str, ...]) -> dict[str, float]:
@@ -121,6 +132,13 @@ def _web_told(values: list[float], sources: tuple[str, ...]) -> dict[str, float]
             named[f"{name}/words_right"] = words_right / words
             named[f"{name}/answers_right"] = right / answers
     return named
+
+
+def _answered(logits: Tensor, answers: Int64[Tensor, "batch tokens"], counts: StepCounts) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the answers that robot samples carry, and the share of their tokens that are right."""
+    count = counts.answers.clamp(min=1)
+    hit = (logits.detach().argmax(-1) == answers) & (answers >= 0)
+    return answer_loss(logits, answers).sum() / count, hit.float().sum() / count
 
 
 def _where_loss(prefix: Embedded, points: Tensor, image: Tensor, count: Tensor) -> Tensor:

@@ -34,18 +34,21 @@ class StepCounts:
     """Tokens of answers."""
     web_points: Int64[Tensor, ""]
     """Points where the roles that web samples name are to look."""
+    answers: Int64[Tensor, ""]
+    """Tokens of answers that robot samples carry."""
 
     @staticmethod
     def of(batch: Batch | None, web: WebBatch | None = None) -> StepCounts:
         """Of a step that consists of these samples, at least one of the two."""
         given = batch.actions if batch is not None else web.answers if web is not None else torch.zeros(0)
-        tokens = actions = points = words = web_points = given.new_zeros((), dtype=torch.int64)
+        tokens = actions = points = words = web_points = answers = given.new_zeros((), dtype=torch.int64)
         if batch is not None:
             tokens, points = (~batch.is_padding).sum(), is_in_picture(batch.points).sum()
             actions = actions if batch.chunks is None else (~batch.chunks.is_padding).sum()
+            answers = answers if batch.answers is None else (batch.answers >= 0).sum()
         if web is not None:
             words, web_points = (web.answers >= 0).sum(), is_in_picture(web.points).sum()
-        return StepCounts(tokens, actions, points, words, web_points)
+        return StepCounts(tokens, actions, points, words, web_points, answers)
 
     def stacked(self) -> Int64[Tensor, " counts"]:
         """All of them in one tensor, to be summed over processes."""

@@ -19,6 +19,7 @@ from vla_policies.certainty import TokenEntropy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.decisions import ChunkTokens
 from vla_policies.model_inputs import InputMaker
+from vla_policies.telling import ask_all, tell
 
 
 class TokenPolicy:
@@ -145,6 +146,20 @@ class TokenPolicy:
             committed: actions that each row begins with, where the tokens are such that they can.
         """
         return self._decoder.decode(*self._embed(observations, committed))
+
+    def predict_and_tell(
+        self, observations: Sequence[Observation], question: str
+    ) -> tuple[list[ActionChunk], list[str]]:
+        """Chunks, and answers to a question about what is seen: both from one prefix, of at most one batch.
+
+        Raises:
+            CheckpointError: if the policy does not answer in words.
+        """
+        asked = ask_all(observations, question)
+        first = self._committed(None, len(asked))
+        prefix, forced = self._embed(asked, first)
+        chunks = self._chunks(self._decoder.decode(prefix, forced), asked, first)
+        return chunks, tell(self._model, self._checkpoint.text_tokenizer, prefix)[: len(asked)]
 
     @torch.no_grad()
     def _embed(

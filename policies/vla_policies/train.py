@@ -55,6 +55,7 @@ from vla_policies.checkpoint import (
 from vla_policies.checkpoint_writer import CheckpointWriter
 from vla_policies.chunk_batches import ChunkBatches, action_normalizer
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
+from vla_policies.frame_questions import Asked, FrameQuestions, sentences_of
 from vla_policies.freezing import freeze
 from vla_policies.gate import Gate
 from vla_policies.loading import checkpoint_folder
@@ -69,7 +70,8 @@ from vla_policies.step_parts import require_parts
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
 from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
-from vla_policies.web_batches import Voice, WebBatch, WebBatches
+from vla_policies.voice import Voice
+from vla_policies.web_batches import WebBatch, WebBatches
 from vla_policies.web_rows import WebRows, seen_by
 from vla_policies.weights_and_biases import WeightsAndBiases
 
@@ -116,6 +118,11 @@ class TrainConfig:
     web_share: float = 0.3
     """Of a step's samples, those from `web`: they come on top of `batch_size`. 1 trains on them alone; 0 lends their
     words to the tokenizer and nothing else."""
+    ask: list[Asked] = dataclasses.field(default_factory=list)
+    """What robot samples are asked while they act: task, colour, target, destination. The answer, from the simulator's
+    oracle, is learned in the same pass as the actions."""
+    ask_share: float = 0.3
+    """Of the robot samples, those that are asked something."""
     gate: list[str] = dataclasses.field(default_factory=list)
     """Web samples to ask about before and after: OUT/gate.json tells what the run did to language and vision."""
     gate_samples: int = 1000
@@ -265,7 +272,9 @@ class _Run:
         num_asked = num_web(config.batch_size, config.web_share) if config.web else 0
         web = read_web(config.web, seen_by(choice.config, self._embodiment.cameras[0])) if config.web else None
         self._text_tokenizer = choice.words or _text_tokenizer(config, frames, web)
-        self._backbone = choice.with_voice(num_asked > 0).with_actions(self._action_tokenizer.vocabulary_size)
+        self._backbone = choice.with_voice(num_asked > 0 or bool(config.ask)).with_actions(
+            self._action_tokenizer.vocabulary_size
+        )
         if num_asked:
             require_parts("web samples", num_asked, config.accumulate, processes.among)
         self._cotraining = self._with_web(web, num_asked) if web is not None and num_asked else None
@@ -467,7 +476,15 @@ class _Run:
             shift_pixels=config.shift_pixels,
             committed_share=config.committed_share,
             chunks=self._chunk_batches(frames),
+            questions=self._questions(frames),
         )
+
+    def _questions(self, frames: Frames) -> FrameQuestions | None:
+        config = self._config
+        if not config.ask:
+            return None
+        voice = Voice.of(self._backbone, self._action_tokenizer.vocabulary_size)
+        return FrameQuestions(frames, config.ask, config.ask_share, self._text_tokenizer, voice, self._device)
 
     def _chunk_batches(self, frames: Frames) -> ChunkBatches | None:
         if self._action_statistics is None:
@@ -578,11 +595,14 @@ def _statistics(config: TrainConfig, start: Checkpoint | None, frames: Frames) -
 
 def _text_tokenizer(config: TrainConfig, frames: Frames, web: WebRows | None) -> WordTokenizer:
     if config.words is Words.SHIPPED:
-        if web is not None:
-            raise ConfigError("web= brings words of its own, that the shipped tokens spell byte by byte: words=fitted")
+        if web is not None or config.ask:
+            brings = "web=" if web is not None else "ask="
+            raise ConfigError(
+                f"{brings} brings words of its own, that the shipped tokens spell byte by byte: words=fitted"
+            )
         return TextTokenizer.shipped()
-    if web is not None:
-        return fit_words(frames.instructions, web, MAX_WORD_TOKENS)
+    if web is not None or config.ask:
+        return fit_words([*frames.instructions, *sentences_of(frames, config.ask)], web, MAX_WORD_TOKENS)
     return TextTokenizer.train(frames.instructions, MAX_WORD_TOKENS)
 
 

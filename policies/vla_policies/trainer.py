@@ -51,6 +51,8 @@ class OptimizerConfig:
     """Standard deviation, in tokens, of the target around the true action token."""
     web_weight: float = 1.0
     """Of the losses on web samples, where there are any."""
+    answer_weight: float = 1.0
+    """Of the loss on answers that robot samples carry, where there are any (`ask`)."""
     insulation: bool = False
     """Whether the loss on action tokens leaves alone what sees and reads: vision, connectors and text."""
 
@@ -97,7 +99,9 @@ class Trainer:
             compiles: see `wrap_blocks`.
         """
         self.model, self.config, self.total_steps = model, config, total_steps
-        weighing = Weighing(config.grounding_weight, config.label_spread, config.web_weight, config.insulation)
+        weighing = Weighing(
+            config.grounding_weight, config.label_spread, config.web_weight, config.insulation, config.answer_weight
+        )
         self._accumulate, self._processes = accumulate, processes or Processes()
         device = next(model.parameters()).device
         objective = Objective(model, weighing, precision)

@@ -19,16 +19,16 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vla.decoding.answers import answer_greedily
 from vla.errors import ConfigError
-from vla.interfaces import PADDING_ID
 from vla.intervals import Share, share
 from vla.model.backbone import Embedded
 from vla.model.kinds import AnyBackboneConfig, AnyModel
 from vla.model.vla_model import VlaModel
 from vla.tokens.words import WordTokenizer
+from vla_policies.telling import tell
+from vla_policies.voice import Voice
 from vla_policies.vqa_scores import NEAR, Score, distance, score
-from vla_policies.web_batches import Voice, WebBatches
+from vla_policies.web_batches import WebBatches
 from vla_policies.web_rows import WebRows
 
 BATCH = 64
@@ -133,7 +133,7 @@ def _ask(
     embed = model.backbone.embed_question
     prefix = embed(batch.image, batch.is_blind, batch.text, batch.text_is_padding)
     blind = embed(batch.image, torch.ones_like(batch.is_blind), batch.text, batch.text_is_padding)
-    said, said_blind = (_words(model, answer_greedily(model, seen), tokenizer) for seen in (prefix, blind))
+    said, said_blind = (tell(model, tokenizer, seen) for seen in (prefix, blind))
     looks = _looks(model, prefix)
     return [
         Answered(
@@ -148,11 +148,6 @@ def _ask(
         )
         for place, row in enumerate(index)
     ]
-
-
-def _words(model: AnyModel, ids: Int64[Tensor, "batch tokens"], tokenizer: WordTokenizer) -> list[str]:
-    left_out = (PADDING_ID, model.end_id)
-    return [tokenizer.decode([token for token in row if token not in left_out]) for row in ids.tolist()]
 
 
 def _looks(model: AnyModel, prefix: Embedded) -> Float[Tensor, "batch roles 2"] | None:

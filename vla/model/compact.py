@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
 from vla.model.cache import KeyValueCache
+from vla.model.masks import side_by_side
 from vla.model.transformer import Block, Transformer
 from vla.tokens.state import StateTokenizer
 
@@ -269,10 +270,22 @@ class CompactBackbone(nn.Module):
         return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
 
     def hidden(
-        self, prefix: Prefix, new: Float[Tensor, "batch new width"], is_causal: bool
+        self,
+        prefix: Prefix,
+        new: Float[Tensor, "batch new width"],
+        is_causal: bool,
+        beside: Float[Tensor, "batch beside width"] | None = None,
     ) -> Float[Tensor, "batch tokens width"]:
-        """Hidden states of a prefix, and of what follows it, which the prefix does not see."""
+        """Hidden states of a prefix, and of what follows it, which the prefix does not see.
+
+        Args:
+            beside: follows the prefix too, one after the other; it and `new` do not see each other.
+        """
         num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
+        if beside is not None:
+            blocked = torch.cat([prefix.is_padding, prefix.is_padding.new_zeros(len(new), num_new)], dim=1)
+            blocked = side_by_side(blocked, num_prefix, beside.shape[1], is_causal, is_prefix_causal=False)
+            return self.decoder(torch.cat([prefix.tokens, new, beside], dim=1), blocked)
         blocked = prefix.tokens.new_zeros((len(new), 1, num_prefix + num_new, num_prefix + num_new), dtype=torch.bool)
         blocked[:, :, :, :num_prefix] = prefix.is_padding[:, None, None, :]
         blocked[:, :, :num_prefix, num_prefix:] = True

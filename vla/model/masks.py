@@ -5,6 +5,10 @@
     new          all                all of them
 
 Nobody sees padding. What is new is a begin token, or slots; tokens that follow one after the other see by the cache.
+
+                 prefix             new                  beside
+    new          all                all, or earlier      none
+    beside       all                none                 earlier
 """
 
 from __future__ import annotations
@@ -24,6 +28,34 @@ def following(
     last_seen = torch.where(place < num_prefix, last_seen, num_prefix + num_new)
     hidden = torch.cat([is_padding, is_padding.new_zeros((len(is_padding), num_new))], dim=1)
     return (place > last_seen[:, None]) | hidden[:, None, None, :]
+
+
+def side_by_side(
+    is_padding: Bool[Tensor, "batch known"],
+    num_prefix: int,
+    num_beside: int,
+    is_causal: bool,
+    *,
+    is_prefix_causal: bool,
+) -> Bool[Tensor, "batch 1 tokens tokens"]:
+    """True where a token may not look, of a prefix, what is new behind it, and what stands beside that.
+
+    Args:
+        is_padding: of the prefix and what is new.
+        is_causal: whether what is new sees only what came before.
+    """
+    num_known = is_padding.shape[1]
+    blocked = following(
+        is_padding[:, :num_prefix], num_known - num_prefix + num_beside, is_prefix_causal=is_prefix_causal
+    )
+    ahead = torch.ones(blocked.shape[-2:], dtype=torch.bool, device=blocked.device).triu(1)
+    new, beside = slice(num_prefix, num_known), slice(num_known, None)
+    if is_causal:
+        blocked[:, :, new, new] = ahead[new, new]
+    blocked[:, :, beside, beside] = ahead[beside, beside]
+    blocked[:, :, new, beside] = True
+    blocked[:, :, beside, new] = True
+    return blocked
 
 
 def as_bias(blocked: Bool[Tensor, "*any"], dtype: torch.dtype) -> Float[Tensor, "*any"]:

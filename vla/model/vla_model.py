@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla.model.compact import CompactBackbone, Prefix
-from vla.model.continuous import ExpertConfig, FlowHead, RegressionHead
+from vla.model.continuous import ExpertConfig, FlowHead, Reader, RegressionHead
 
 END_ID = 0
 """Begins and ends an answer in words: the id of padding, which stands for nothing else there."""
@@ -123,11 +123,16 @@ class VlaModel(nn.Module):
         prefix: Prefix,
         actions: Int64[Tensor, "batch tokens"],
         forced: Int64[Tensor, "batch tokens"] | None = None,
+        reader: Reader | None = None,
     ) -> tuple[Float[Tensor, "batch tokens vocabulary"], Float[Tensor, "batch prefix width"]]:
-        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token."""
+        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token.
+
+        Args:
+            reader: what reads in place of the backbone (`vla.model.beside`).
+        """
         is_causal = self.head is not Head.SLOTS
         inputs = self.teacher_inputs(actions) if is_causal else self.slot_inputs(len(actions), forced)
-        hidden = self.backbone.hidden(prefix, inputs, is_causal)
+        hidden = (reader or self.backbone).hidden(prefix, inputs, is_causal)
         num_prefix = prefix.tokens.shape[1]
         return self.logits(hidden[:, num_prefix:]), hidden[:, :num_prefix]
 
@@ -161,9 +166,19 @@ class VlaModel(nn.Module):
         Args:
             answers: ids, the end included; -1 is padding. At most `num_answer_tokens`.
         """
+        return self.logits(self.backbone(prefix, self.answer_teacher(answers), True))
+
+    def answer_teacher(self, answers: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
+        """What is read to predict an answer: the beginning, then each true token before the last."""
         begin = torch.full_like(answers[:, :1], END_ID)
         before = torch.cat([begin, answers[:, :-1].clamp(min=END_ID)], dim=1)
-        return self.logits(self.backbone(prefix, self.answer_inputs(before, 0), True))
+        return self.answer_inputs(before, 0)
+
+    def answer_logits_of(
+        self, prefix: Float[Tensor, "batch prefix width"], answer: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of an answer, of the hidden states of a prefix and of `answer_teacher` behind it."""
+        return self.logits(answer)
 
     def answer_inputs(self, before: Int64[Tensor, "batch tokens"], first: int) -> Float[Tensor, "batch tokens width"]:
         """What is read to predict tokens `first` and on of an answer.

@@ -27,7 +27,7 @@ from vla.embodiment import CameraSpec
 from vla.errors import ConfigError
 from vla.model.cache import KeyValueCache
 from vla.model.connectors import make_connector
-from vla.model.masks import as_bias, following
+from vla.model.masks import as_bias, following, side_by_side
 from vla.model.transformer import Mask
 from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
 from vla.model.vlm.pictures import prepare
@@ -238,10 +238,20 @@ class VlmBackbone(nn.Module):
         return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
 
     def hidden(
-        self, prefix: VlmPrefix, new: Float[Tensor, "batch new width"], is_causal: bool
+        self,
+        prefix: VlmPrefix,
+        new: Float[Tensor, "batch new width"],
+        is_causal: bool,
+        beside: Float[Tensor, "batch beside width"] | None = None,
     ) -> Float[Tensor, "batch tokens width"]:
-        """Hidden states of a prefix and of what follows it."""
+        """Hidden states of a prefix and of what follows it.
+
+        Args:
+            beside: follows the prefix too, one after the other; it and `new` do not see each other.
+        """
         num_new = new.shape[1]
+        if beside is not None:
+            return self._side_by_side(prefix, new, is_causal, beside)
         blocked = following(prefix.is_padding, num_new, is_prefix_causal=self.is_prefix_causal)
         if is_causal:
             ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
@@ -251,6 +261,17 @@ class VlmBackbone(nn.Module):
         places = self.places(is_question=prefix.is_question)
         behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
         return self.read(x, as_bias(blocked, x.dtype), torch.cat([places.of(prefix.is_padding), behind], dim=2))
+
+    def _side_by_side(self, prefix: VlmPrefix, new: Tensor, is_causal: bool, beside: Tensor) -> Tensor:
+        num_prefix = prefix.tokens.shape[1]
+        known = functional.pad(prefix.is_padding, (0, new.shape[1]))
+        blocked = side_by_side(known, num_prefix, beside.shape[1], is_causal, is_prefix_causal=self.is_prefix_causal)
+        places = self.places(is_question=prefix.is_question)
+        behind = [torch.arange(part.shape[1], device=new.device) for part in (new, beside)]
+        positions = [places.of(prefix.is_padding), *(places.behind(prefix.is_padding, index) for index in behind)]
+        more = [self.widened(part.to(prefix.tokens.dtype)) for part in (new, beside)]
+        x = torch.cat([prefix.tokens, *more], dim=1)
+        return self.read(x, as_bias(blocked, x.dtype), torch.cat(positions, dim=2))
 
     def places(self, *, is_question: bool = False) -> Places:
         """Where the tokens of a prefix stand, of a robot's or of a question's."""

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla.model.continuous import FlowHead, RegressionHead
+from vla.model.continuous import FlowHead, Reader, RegressionHead
 from vla.model.vla_model import Head, Vocabulary, require_what_acts
 from vla.model.vlm.vlm_backbone import VlmBackbone, VlmPrefix
 from vla.model.vlm.vlm_config import ActionIds
@@ -106,14 +106,20 @@ class VlmModel(nn.Module):
         prefix: VlmPrefix,
         actions: Int64[Tensor, "batch tokens"],
         forced: Int64[Tensor, "batch tokens"] | None = None,
+        reader: Reader | None = None,
     ) -> tuple[Float[Tensor, "batch tokens vocabulary"], Float[Tensor, "batch prefix width"]]:
-        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token."""
+        """The logits of `forward`, and what the same pass made of the prefix, which sees no action token.
+
+        Args:
+            reader: what reads in place of the backbone (`vla.model.beside`).
+        """
+        read = (reader or self.backbone).hidden
         num_prefix = prefix.tokens.shape[1]
         if self.head is Head.SLOTS:
-            hidden = self.backbone.hidden(prefix, self.slot_inputs(len(actions), forced), False)
+            hidden = read(prefix, self.slot_inputs(len(actions), forced), False)
             return self.logits(hidden[:, num_prefix:]), hidden[:, :num_prefix]
         before = self.embed_actions(actions[:, :-1].clamp(min=0))
-        hidden = self.backbone.hidden(prefix, before, True)
+        hidden = read(prefix, before, True)
         return self.logits(hidden[:, num_prefix - 1 :]), hidden[:, :num_prefix]
 
     @property
@@ -129,8 +135,18 @@ class VlmModel(nn.Module):
         Args:
             answers: ids, the end included; -1 is padding.
         """
-        before = self.backbone.embed_words(answers[:, :-1].clamp(min=0))
-        hidden = self.backbone.hidden(prefix, before, True)[:, prefix.tokens.shape[1] - 1 :]
+        hidden = self.backbone.hidden(prefix, self.answer_teacher(answers), True)
+        return self.answer_logits_of(*hidden.tensor_split([prefix.tokens.shape[1]], dim=1))
+
+    def answer_teacher(self, answers: Int64[Tensor, "batch tokens"]) -> Float[Tensor, "batch inputs width"]:
+        """What is read to predict an answer behind its first token: each true token before the last."""
+        return self.backbone.embed_words(answers[:, :-1].clamp(min=0))
+
+    def answer_logits_of(
+        self, prefix: Float[Tensor, "batch prefix width"], answer: Float[Tensor, "batch inputs width"]
+    ) -> Float[Tensor, "batch tokens vocabulary"]:
+        """Logits of an answer, of the hidden states of a prefix and of `answer_teacher` behind it."""
+        hidden = torch.cat([prefix[:, -1:], answer], dim=1)
         return self.logits(hidden) if self.head.has_tokens else self.logits_of_words(hidden)
 
     def logits(self, hidden: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens vocabulary"]:
