@@ -108,10 +108,10 @@ class WebBatches:
         self._rows = [np.flatnonzero(fits & ~held_out & (rows.source == s)) for s in range(len(rows.sources))]
         for name, mine in zip(rows.sources, self._rows, strict=True):
             if not len(mine):
-                asked, told = voice.options
+                of_questions, of_answers = voice.options
                 raise DataError(
-                    f"no sample of '{name}' is left: questions may have {voice.text_tokens} tokens ({asked}=), "
-                    f"answers {voice.answer_tokens} ({told}=)"
+                    f"no sample of '{name}' is left: questions may have {voice.text_tokens} tokens ({of_questions}=), "
+                    f"answers {voice.answer_tokens} ({of_answers}=)"
                 )
         self._mixture = Mixture(
             [

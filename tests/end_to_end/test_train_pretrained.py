@@ -177,7 +177,7 @@ def test_a_pretrained_backbone_acts_in_closed_loop_by_the_same_commands(tmp_path
     assert results["latency_ms"]["p50"] > 0
 
 
-@pytest.mark.parametrize("connector", [ConnectorKind.POOLED, ConnectorKind.RESAMPLER])
+@pytest.mark.parametrize("connector", [ConnectorKind.POOLED, ConnectorKind.RESAMPLER, ConnectorKind.Q_FORMER])
 def test_pictures_may_take_fewer_tokens(config: TrainConfig, connector: ConnectorKind) -> None:
     short = dataclasses.replace(config.pretrained, connector=connector, connector_tokens=3)
     train(dataclasses.replace(config, pretrained=short, steps=1))
@@ -190,7 +190,7 @@ def test_pictures_may_take_fewer_tokens(config: TrainConfig, connector: Connecto
         dataclasses.replace(checkpoint.backbone, connector=ConnectorKind.OWN),
         checkpoint.head,
     )
-    saved = {ConnectorKind.POOLED: 2 * (16 - 4), ConnectorKind.RESAMPLER: 2 * (16 - 3)}[connector]
+    saved = {ConnectorKind.POOLED: 2 * (16 - 4)}.get(connector, 2 * (16 - 3))
     assert own.backbone.num_prefix_tokens - model.backbone.num_prefix_tokens == saved
     check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
 

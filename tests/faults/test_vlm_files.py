@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from vla.embodiment import CameraSpec
-from vla.errors import CheckpointError, ConfigError
+from vla.errors import CheckpointError, ConfigError, StatisticsError
+from vla.model.vla_model import Head
 from vla.model.vlm.openvla_files import read_tensors
 from vla.model.vlm.pretrained_files import describe, load_weights, save_native
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import ActionIds, PretrainedConfig, VlmConfig
+from vla.normalization import Statistics
+from vla.testing import SMALL_EMBODIMENT
+from vla.tokens.files import fit_tokenizer
+from vla_policies.checkpoint import Checkpoint, load_checkpoint, make_model, save_checkpoint
 
 pytest.importorskip("transformers")
 
@@ -159,3 +166,49 @@ def test_a_tokenizer_without_room_for_the_actions_is_refused_with_the_numbers(sm
 def test_a_configuration_survives_json(name: str, tmp_path: Path) -> None:
     config, _ = describe(choice(name, write_tiny_vlm(name, tmp_path / name)))
     assert VlmConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+# --------------------------------------------------------------------------- every family
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_wrong_with_a_familys_weights_is_listed_at_once(name: str, tmp_path: Path) -> None:
+    folder = write_tiny_vlm(name, tmp_path / name)
+    weights = read_tensors(folder)
+    for file in folder.glob("*.safetensors*"):
+        file.unlink()
+    gone, longer = [key for key in sorted(weights) if key.endswith("input_layernorm.weight")][:2]
+    own = list(weights[longer].shape)
+    del weights[gone]
+    weights[longer] = torch.zeros(own[0] + 1)
+    weights["model.nobody.weight"] = torch.zeros(2)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError) as caught:
+        loaded(name, folder)
+    told = str(caught.value)
+    layers = [rf"layers\.{number}\.input_layernorm\.weight" for number in (0, 1)]
+    assert re.search(rf"1 missing \([^)]*{layers[0]}\)", told), told
+    assert re.search(r"1 without a place \([^)]*nobody\.weight\)", told), told
+    assert re.search(rf"1 of another shape \([^)]*{layers[1]} is \[{own[0] + 1}\].*\[{own[0]}\]", told), told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_familys_tokenizer_says_how_much_room_it_has(name: str, tmp_path: Path) -> None:
+    least_used = dataclasses.replace(choice(name, write_tiny_vlm(name, tmp_path / name)))
+    config, words = describe(dataclasses.replace(least_used, action_ids=ActionIds.LEAST_USED))
+    assert len(config.with_actions(words, words.room).given_up(words.room)) == words.room
+    with pytest.raises(ConfigError, match=rf"{words.room + 1} action tokens do not fit: .* last {words.room} ordinary"):
+        config.with_actions(words, words.room + 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_with_statistics_of_another_robot_is_refused_with_the_fields(name: str, tmp_path: Path) -> None:
+    config, words = describe(choice(name, write_tiny_vlm(name, tmp_path / name)))
+    body = SMALL_EMBODIMENT
+    tokenizer = fit_tokenizer("bins", np.zeros((4, 2, body.action_dim), np.float32), body, 9)
+    model = make_model(body, tokenizer, words, config, Head.SLOTS)
+    other = Statistics.of(np.eye(3), ["knee", "ankle", "toe"]).without_values()
+    saved = Checkpoint(body, other, tokenizer, words, config, Head.SLOTS, {}, 0, model.state_dict())
+    save_checkpoint(tmp_path / "run", saved)
+    with pytest.raises(StatisticsError, match="knee"):
+        load_checkpoint(tmp_path / "run")

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla.errors import ConfigError
-from vla.model.connectors import Connector, ConnectorKind, PerceiverResampler, make_connector
+from vla.model.connectors import Connector, ConnectorKind, PerceiverResampler, QFormer, make_connector
 
-KINDS = (ConnectorKind.MLP, ConnectorKind.POOLED, ConnectorKind.RESAMPLER)
+KINDS = (ConnectorKind.MLP, ConnectorKind.POOLED, ConnectorKind.RESAMPLER, ConnectorKind.Q_FORMER)
 SEEN, WIDTH, QUERIES = 6, 8, 3
 
 
@@ -23,7 +23,7 @@ def made(kind: ConnectorKind) -> Connector:
 
 def number_of(kind: ConnectorKind, rows: int, columns: int) -> int:
     pooled = ((rows + 1) // 2) * ((columns + 1) // 2)
-    return {ConnectorKind.MLP: rows * columns, ConnectorKind.POOLED: pooled, ConnectorKind.RESAMPLER: QUERIES}[kind]
+    return {ConnectorKind.MLP: rows * columns, ConnectorKind.POOLED: pooled}.get(kind, QUERIES)
 
 
 @settings(max_examples=30)
@@ -70,6 +70,7 @@ def test_the_models_own_connector_is_none_of_ours() -> None:
     assert make_connector(ConnectorKind.OWN, SEEN, WIDTH, QUERIES) is None
 
 
-def test_a_resampler_without_queries_is_refused() -> None:
+@pytest.mark.parametrize("connector", [PerceiverResampler, QFormer])
+def test_queries_that_are_none_are_refused(connector: type[PerceiverResampler | QFormer]) -> None:
     with pytest.raises(ConfigError, match="got 0 queries"):
-        PerceiverResampler(SEEN, WIDTH, 0)
+        connector(SEEN, WIDTH, 0)

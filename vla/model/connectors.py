@@ -3,6 +3,7 @@
     mlp         every token through two layers, in its place                    (LLaVA 1.5, arXiv:2310.03744)
     pooled      the same behind a mean over neighbours: a quarter of the tokens (pool-adapter, arXiv:2311.06791)
     resampler   a fixed number of learned queries that read all tokens          (Flamingo, arXiv:2204.14198)
+    q_former    the same by BLIP-2's transformer, as `transformers` has it      (BLIP-2, arXiv:2301.12597)
 
 Padding is never read; a token made of nothing but padding is padding.
 """
@@ -33,6 +34,8 @@ class ConnectorKind(enum.Enum):
     """A mean over two by two neighbours, then two layers."""
     RESAMPLER = "resampler"
     """A fixed number of queries, whatever the picture's size."""
+    Q_FORMER = "q_former"
+    """The same by BLIP-2's transformer: queries see each other in every block, and the picture in every second."""
 
 
 class MlpProjector(nn.Module):
@@ -139,7 +142,56 @@ class _Round(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-Connector = MlpProjector | PooledProjector | PerceiverResampler
+class QFormer(nn.Module):
+    """BLIP-2's transformer between a tower and a language model, without words."""
+
+    def __init__(self, seen: int, width: int, num_queries: int, *, layers: int = 2, heads: int = 4) -> None:
+        """Make it with random weights.
+
+        Raises:
+            ConfigError: if `transformers` is not installed, there are no queries, or the heads do not divide the width.
+        """
+        super().__init__()
+        if num_queries < 1 or width % heads:
+            raise ConfigError(
+                f"a q_former needs a query and {heads} heads that divide {width}, got {num_queries} queries"
+            )
+        try:
+            from transformers import Blip2QFormerConfig, Blip2QFormerModel
+        except ImportError as error:
+            raise ConfigError(
+                "connector=q_former needs transformers, which is not installed: uv pip install 'vla-stack[backbones]'"
+            ) from error
+        sizes = Blip2QFormerConfig(
+            hidden_size=width,
+            encoder_hidden_size=seen,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=4 * width,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=width**-0.5,  # 0.02 would let little of a narrow picture through
+        )
+        self.queries = nn.Parameter(torch.randn(num_queries, width) * 0.02)
+        self.former = Blip2QFormerModel(sizes)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens seen"], is_padding: Bool[Tensor, "batch tokens"], grid: tuple[int, int]
+    ) -> Seen:
+        """One token a query; all of them are padding where everything seen is."""
+        found = self.former(
+            query_embeds=self.queries.to(x.dtype).expand(len(x), -1, -1),
+            encoder_hidden_states=x,
+            encoder_attention_mask=(~is_padding).long(),
+        ).last_hidden_state
+        return found, is_padding.all(1, keepdim=True).expand(-1, found.shape[1])
+
+    def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of what comes out: the queries have no shape."""
+        return 1, len(self.queries)
+
+
+Connector = MlpProjector | PooledProjector | PerceiverResampler | QFormer
 
 
 def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int) -> Connector | None:
@@ -157,3 +209,5 @@ def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int) 
             return PooledProjector(seen, width)
         case ConnectorKind.RESAMPLER:
             return PerceiverResampler(seen, width, num_tokens)
+        case ConnectorKind.Q_FORMER:
+            return QFormer(seen, width, num_tokens)

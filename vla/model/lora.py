@@ -146,7 +146,7 @@ class QuantizedLoraLinear(nn.Module):
         return self.base.unpacked()
 
     def forward(self, x: Float[Tensor, "*places width"]) -> Float[Tensor, "*places out"]:
-        product = cast(Tensor, _FrozenProduct.apply(x, self.base))
+        product = cast(Tensor, _FrozenProduct.apply(x, self.base))  # type: ignore[no-untyped-call]
         added = functional.linear(functional.linear(x, self.lora_down), self.lora_up)
         bias = self.base.bias
         return product + self.scale * added if bias is None else product + bias + self.scale * added

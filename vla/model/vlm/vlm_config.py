@@ -57,7 +57,7 @@ class PretrainedConfig:
     connector: ConnectorKind = ConnectorKind.OWN
     """What stands behind the model's own connector; new weights."""
     connector_tokens: int = 16
-    """Tokens a picture that a resampler makes."""
+    """Tokens a picture that a resampler or a Q-Former makes."""
 
 
 @dataclasses.dataclass(frozen=True)
