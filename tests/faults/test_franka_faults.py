@@ -221,8 +221,18 @@ class RealLab:
         self.proxy, self.clock, self._sequence = proxy, RealClock(), 0
         link = FrankaLink(FrankaLinkConfig(proxy.host, real_time=False), NoGripper(0.08))
         self.arm: LinkedArm = make_arm(self.clock, link, FR3, "simulated FR3")
-        for verb in (self.arm.connect, self.arm.configure, self.arm.read, self.arm.arm, self.arm.run):
+        for verb in (self.arm.connect, self.arm.configure, self._first_reading, self.arm.arm, self.arm.run):
             verb()
+
+    def _first_reading(self) -> None:
+        """Franky is asked in a thread, which a busy machine may let wait."""
+        end_s = time.monotonic() + SOON_S
+        while True:
+            try:
+                self.arm.read()
+                return
+            except ArmError:
+                assert time.monotonic() < end_s, "it never answers"
 
     def until(self, holds: Callable[[ArmState], bool], step_rad: float | None = None) -> ArmState:
         """The first reading of which this holds; joint 1 is sent on by a step before each."""
