@@ -45,6 +45,7 @@ from vla_robot_io.process_records import (
     state_type,
     text_of,
 )
+from vla_robot_io.punctuality import ask_for_priority
 from vla_robot_io.reasons import Reason, TripLog
 
 PULSE_S = 0.01
@@ -232,6 +233,8 @@ class ArmProcess:
 
     def _beat(self, nonce: int) -> None:
         message = nonce.to_bytes(8, "little")
+        # A pulse that waits for a busy machine's other work would hold the arm for nothing.
+        ask_for_priority()
         while not self._stopped.is_set():
             self._pulse.write(message)
             self._stopped.wait(PULSE_S)
