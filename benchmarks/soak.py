@@ -104,7 +104,7 @@ SHARED = {
     "action far beyond limits": Fault(2.0, KEEP, action=lambda action: np.sign(action) * np.float32(1e6)),
     "action late": Fault(1.5, HOLD, 0.15, late_s=0.7),
 }
-# A reading is stale after 50 ms; then the arm brakes, which a joint at half its speed does in 150 ms.
+# A reading is stale after 50 ms; then the arm brakes, which a joint at 1.5 rad/s does in 150 ms.
 FAKE = SHARED | {
     "link frozen for a moment": Fault(0.3, HOLD, 0.25, arm=lambda window: ArmFaults(stale=window)),
     "link frozen": Fault(2.0, FAULT, 0.25, arm=lambda window: ArmFaults(stale=window)),
