@@ -21,7 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from vla.model.backbone import Embedded
-from vla.model.compact import PATCH
+from vla.model.compact import CompactBackbone
 from vla.model.kinds import AnyModel
 from vla.model.vla_model import answer_loss, grounding_loss
 from vla_policies.action_objective import action_loss
@@ -82,7 +82,7 @@ class Objective(nn.Module):
                 batch.images, batch.text, batch.text_is_padding, batch.state, insulated=weighing.insulation
             )
             actions = action_loss(self.model, prefix, batch, weighing.label_spread, counts)
-        where = _where_loss(prefix, batch.points, next(iter(batch.images.values())), counts.points)
+        where = self._where_loss(prefix, batch.points, next(iter(batch.images.values())), counts.points)
         loss = actions.loss + weighing.grounding_weight * where
         right = torch.as_tensor(actions.accuracy, dtype=torch.float32, device=loss.device)
         if actions.answers is None or batch.answers is None:
@@ -98,12 +98,20 @@ class Objective(nn.Module):
             prefix: Any = model.backbone.embed_question(web.image, web.is_blind, web.text, web.text_is_padding)
             logits = model.answer_logits(prefix, web.answers)
         losses, keep = answer_loss(logits, web.answers), web.answers >= 0
-        where = _where_loss(prefix, web.points, web.image, counts.web_points)
+        where = self._where_loss(prefix, web.points, web.image, counts.web_points)
         hit = (logits.detach().argmax(-1) == web.answers) | ~keep
         kinds = [losses.detach().sum(1), keep.sum(1), (hit & keep).sum(1), hit.all(1), torch.ones_like(hit[:, 0])]
         by_row = torch.stack([kind.float() for kind in kinds], dim=1)  # (batch, kinds)
         by_source = by_row.new_zeros((len(web.sources), len(kinds))).index_add(0, web.source, by_row)
         return losses.sum() / counts.words, where, by_source
+
+    def _where_loss(self, prefix: Embedded, points: Tensor, image: Tensor, count: Tensor) -> Tensor:
+        """0 where the backbone does not say where it looks."""
+        backbone = self.model.backbone
+        if prefix.grounding is None or not isinstance(backbone, CompactBackbone):
+            return prefix.tokens.new_zeros((), dtype=torch.float32)
+        height, width, side = *image.shape[1:3], backbone.config.cell_pixels
+        return grounding_loss(prefix.grounding, points, height // side, width // side, count)
 
 
 def told(figures: Float[Tensor, " figures"], batch: Batch | None, web: WebBatch | None) -> Told:
@@ -139,14 +147,6 @@ def _answered(logits: Tensor, answers: Int64[Tensor, "batch tokens"], counts: St
     count = counts.answers.clamp(min=1)
     hit = (logits.detach().argmax(-1) == answers) & (answers >= 0)
     return answer_loss(logits, answers).sum() / count, hit.float().sum() / count
-
-
-def _where_loss(prefix: Embedded, points: Tensor, image: Tensor, count: Tensor) -> Tensor:
-    """0 where the backbone does not say where it looks."""
-    if prefix.grounding is None:
-        return prefix.tokens.new_zeros((), dtype=torch.float32)
-    height, width = image.shape[1:3]
-    return grounding_loss(prefix.grounding, points, height // PATCH, width // PATCH, count)
 
 
 _NOTHING = (torch.zeros(()),) * 4

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from vla.embodiment import CameraSpec
 from vla.model.cache import KeyValueCache
 from vla.model.masks import side_by_side
+from vla.model.tower import STRIDE, ResidualTower, Tower, TowerMap
 from vla.model.transformer import Block, Transformer
 from vla.tokens.state import StateTokenizer
 
@@ -59,6 +60,8 @@ class CompactConfig:
     """Of the blocks that the text passes before it queries the images."""
     heads: int = 4
     mlp_ratio: int = 4
+    tower: Tower = Tower.STEM
+    """What looks at the pictures."""
     channels: int = 48
     """Of the image feature maps."""
     image_queries: int = 4
@@ -74,12 +77,21 @@ class CompactConfig:
     between two things looks at the likelier one, and not at a place between them. Training knows nothing of it."""
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"state": self.state.value}
+        return dataclasses.asdict(self) | {"state": self.state.value, "tower": self.tower.value}
 
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> CompactConfig:
         """The configuration that `to_json` wrote; what it lacks has its default."""
-        return CompactConfig(**{**tree, "state": StateEncoding(tree.get("state", StateEncoding.PROJECTED.value))})
+        named = {
+            "state": StateEncoding(tree.get("state", StateEncoding.PROJECTED.value)),
+            "tower": Tower(tree.get("tower", Tower.STEM.value)),
+        }
+        return CompactConfig(**{**tree, **named})
+
+    @property
+    def cell_pixels(self) -> int:
+        """Side of the square of pixels that a cell of a feature map stands for."""
+        return PATCH if self.tower is Tower.STEM else STRIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +133,9 @@ class CompactBackbone(nn.Module):
         self.text_blocks = nn.ModuleList(
             Block(width, config.heads, config.mlp_ratio) for _ in range(config.text_layers)
         )
-        self.vision = nn.ModuleList(FeatureMap(camera, config.channels) for camera in cameras)
+        has_stem = config.tower is Tower.STEM
+        feature_map = FeatureMap if has_stem else TowerMap
+        self.vision = nn.ModuleList(feature_map(camera, config.channels) for camera in cameras)
         self.connectors = nn.ModuleList(
             LanguageQueriedConnector(config, camera, is_first=number == 0) for number, camera in enumerate(cameras)
         )
@@ -144,6 +158,7 @@ class CompactBackbone(nn.Module):
         self.prompt: nn.Parameter | None = None
         """Vectors before the words (`vla.model.lora`)."""
         self.apply(_initialise)
+        self.tower = None if has_stem else ResidualTower(config.tower)
 
     @property
     def width(self) -> int:
@@ -206,7 +221,7 @@ class CompactBackbone(nn.Module):
             is_blind: where there is no picture: its tokens are padding.
         """
         reading = self.read(text, text_is_padding)
-        answers = self._answers(0, image, reading)
+        answers = self._answers(0, self._feature_maps([image], reading.words.dtype)[0], reading)
         blind = is_blind[:, None].expand(-1, answers.tokens.shape[1])
         return Prefix(
             torch.cat([answers.tokens, *self._prompted(reading.words)], dim=1),
@@ -235,7 +250,8 @@ class CompactBackbone(nn.Module):
     ) -> Prefix:
         """The prefix of an instruction that was read; see `embed`."""
         words = reading.words
-        answers = [self._answers(number, images[name], reading) for number, name in enumerate(self.camera_names)]
+        maps = self._feature_maps([images[name] for name in self.camera_names], words.dtype)
+        answers = [self._answers(number, features, reading) for number, features in enumerate(maps)]
         seen = [answer.tokens for answer in answers]
         points = answers[0].points[:, : len(ROLES)].flatten(1)
         if insulated:
@@ -246,8 +262,19 @@ class CompactBackbone(nn.Module):
         is_padding[:, start : start + words.shape[1]] = reading.is_padding
         return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
 
-    def _answers(self, camera: int, image: UInt8[Tensor, "batch height width 3"], reading: Reading) -> Answers:
-        features = self.vision[camera](image, dtype=reading.words.dtype)
+    def _feature_maps(
+        self, images: Sequence[UInt8[Tensor, "batch _ _ 3"]], dtype: torch.dtype
+    ) -> list[Float[Tensor, "batch _ channels"]]:
+        """Of the first cameras' pictures; a tower sees pictures of one size at once."""
+        if self.tower is None:
+            return [see(image, dtype=dtype) for see, image in zip(self.vision, images, strict=False)]
+        if len({image.shape for image in images}) == 1:
+            seen = list(self.tower(torch.cat(list(images)), dtype).chunk(len(images)))
+        else:
+            seen = [self.tower(image, dtype) for image in images]
+        return [narrow(features) for narrow, features in zip(self.vision, seen, strict=False)]
+
+    def _answers(self, camera: int, features: Float[Tensor, "batch cells channels"], reading: Reading) -> Answers:
         return self._connectors[camera](features, reading.questions[camera])
 
     @property
@@ -267,7 +294,7 @@ class CompactBackbone(nn.Module):
         self, prefix: Prefix, slots: Float[Tensor, "batch slots width"], is_causal: bool
     ) -> Float[Tensor, "batch slots width"]:
         """Hidden states of the slots that follow a prefix, computed in one pass."""
-        return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
+        return self._hidden(prefix, slots, is_causal, slots.shape[1])
 
     def hidden(
         self,
@@ -281,18 +308,24 @@ class CompactBackbone(nn.Module):
         Args:
             beside: follows the prefix too, one after the other; it and `new` do not see each other.
         """
+        if beside is None:
+            return self._hidden(prefix, new, is_causal, None)
         num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
-        if beside is not None:
-            blocked = torch.cat([prefix.is_padding, prefix.is_padding.new_zeros(len(new), num_new)], dim=1)
-            blocked = side_by_side(blocked, num_prefix, beside.shape[1], is_causal, is_prefix_causal=False)
-            return self.decoder(torch.cat([prefix.tokens, new, beside], dim=1), blocked)
+        blocked = torch.cat([prefix.is_padding, prefix.is_padding.new_zeros(len(new), num_new)], dim=1)
+        blocked = side_by_side(blocked, num_prefix, beside.shape[1], is_causal, is_prefix_causal=False)
+        return self.decoder(torch.cat([prefix.tokens, new, beside], dim=1), blocked)
+
+    def _hidden(
+        self, prefix: Prefix, new: Float[Tensor, "batch new width"], is_causal: bool, num_wanted: int | None
+    ) -> Float[Tensor, "batch wanted width"]:
+        num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
         blocked = prefix.tokens.new_zeros((len(new), 1, num_prefix + num_new, num_prefix + num_new), dtype=torch.bool)
         blocked[:, :, :, :num_prefix] = prefix.is_padding[:, None, None, :]
         blocked[:, :, :num_prefix, num_prefix:] = True
         if is_causal:
             ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
             blocked[:, :, num_prefix:, num_prefix:] = ahead
-        return self.decoder(torch.cat([prefix.tokens, new], dim=1), blocked)
+        return self.decoder(torch.cat([prefix.tokens, new], dim=1), blocked, num_wanted=num_wanted)
 
     def new_cache(self, prefix: Float[Tensor, "batch prefix width"], num_tokens: int) -> KeyValueCache:
         """An empty cache for a prefix and `num_tokens` tokens behind it."""
@@ -348,7 +381,7 @@ class LanguageQueriedConnector(nn.Module):
         self.key = nn.Linear(channels, channels, bias=False)
         self.answer = nn.Linear(channels + 2, width)
         self.place = nn.Parameter(torch.randn(queries, width) * 0.02)
-        self.register_buffer("cells", _cell_centres(camera), persistent=False)
+        self.register_buffer("cells", _cell_centres(camera, config.cell_pixels), persistent=False)
 
     def ask(
         self, words: Float[Tensor, "batch text_tokens width"], is_padding: Bool[Tensor, "batch text_tokens"]
@@ -374,9 +407,9 @@ class LanguageQueriedConnector(nn.Module):
         return torch.cat([self.focus * named, others], dim=1)
 
 
-def _cell_centres(camera: CameraSpec) -> Float[Tensor, "cells 2"]:
+def _cell_centres(camera: CameraSpec, cell_pixels: int) -> Float[Tensor, "cells 2"]:
     """Where each cell's centre lies in the image: u right, v down, in 0..1."""
-    rows, columns = camera.height // PATCH, camera.width // PATCH
+    rows, columns = camera.height // cell_pixels, camera.width // cell_pixels
     v, u = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
     return torch.stack([u.flatten(), v.flatten()], dim=-1)
 
