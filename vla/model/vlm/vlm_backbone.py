@@ -44,6 +44,8 @@ class VlmPrefix:
     is_padding: Bool[Tensor, "batch tokens"]
     is_question: bool = False
     """Of a question about the first camera's picture, without the other cameras and the state."""
+    num_settled: int = 0
+    """Of the first tokens: nothing that trains has made them."""
     grounding: None = None
 
 
@@ -176,7 +178,7 @@ class VlmBackbone(nn.Module):
             parts = [(tokens.detach(), is_padding) for tokens, is_padding in parts]
         if self.config.state is StateInput.PROJECTED:
             parts.insert(-1, _seen(self.widened(self.state_embedding(state)[:, None])))
-        return VlmPrefix(*_joined(parts))
+        return VlmPrefix(*_joined(parts), num_settled=_num_settled(parts))
 
     def embed_question(
         self,
@@ -260,7 +262,30 @@ class VlmBackbone(nn.Module):
         x = torch.cat([prefix.tokens, self.widened(new.to(prefix.tokens.dtype))], dim=1)
         places = self.places(is_question=prefix.is_question)
         behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
-        return self.read(x, as_bias(blocked, x.dtype), torch.cat([places.of(prefix.is_padding), behind], dim=2))
+        position = torch.cat([places.of(prefix.is_padding), behind], dim=2)
+        return self._read_settled(x, as_bias(blocked, x.dtype), position, prefix.num_settled)
+
+    def _read_settled(
+        self,
+        x: Float[Tensor, "batch tokens wide"],
+        blocked: Mask,
+        position: Int64[Tensor, "axes batch tokens"],
+        num_settled: int,
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Hidden states of `x`, and no gradient for its first tokens where there is nothing for it to move.
+
+        Where the language model is frozen and a token sees those before it alone, what pictures and words become does
+        not hang on what trains behind them: it is computed once, kept as keys and values, and left out of the backward
+        pass.
+        """
+        is_frozen = not any(parameter.requires_grad for parameter in self.language.parameters())
+        if not (num_settled and is_frozen and self.is_prefix_causal and torch.is_grad_enabled()):
+            return self.read(x, blocked, position)
+        n, kept = num_settled, _Kept({})
+        with torch.no_grad():
+            first = self._passed(x.detach()[:, :n], blocked[:, :, :n, :n], position[..., :n], kept)
+        behind = self._passed(x[:, n:], blocked[:, :, n:], position[..., n:], _Behind(kept))
+        return torch.cat([first, behind], dim=1)
 
     def _side_by_side(self, prefix: VlmPrefix, new: Tensor, is_causal: bool, beside: Tensor) -> Tensor:
         num_prefix = prefix.tokens.shape[1]
@@ -292,11 +317,19 @@ class VlmBackbone(nn.Module):
             cache: the keys and values of `x` are written to it.
             place: where in the cache; `x` then attends to all places, else to itself alone, as the first in the cache.
         """
+        return self._passed(x, blocked, position, None if cache is None else _CacheView(cache, place))
+
+    def _passed(
+        self,
+        x: Float[Tensor, "batch tokens wide"],
+        blocked: Mask,
+        position: Int64[Tensor, "axes batch tokens"],
+        past: _CacheView | _Kept | _Behind | None,
+    ) -> Float[Tensor, "batch tokens width"]:
         language = cast(Any, self.language)
         entry, *levels = x.split(self.width, dim=-1)
         position = position[0] if self.family.axes == 1 else position
         rotation = language.rotary_emb(entry, position)
-        past = None if cache is None else _CacheView(cache, place)
         state = entry
         for index, layer in enumerate(language.layers):
             state = layer(state, attention_mask=blocked, position_embeddings=rotation, past_key_values=past)
@@ -323,6 +356,38 @@ def _seen(tokens: Float[Tensor, "batch part width"]) -> Part:
 def _joined(parts: Sequence[Part]) -> Part:
     tokens, is_padding = zip(*parts, strict=True)
     return torch.cat([part.to(tokens[0].dtype) for part in tokens], dim=1), torch.cat(is_padding, dim=1)
+
+
+def _num_settled(parts: Sequence[Part]) -> int:
+    """Tokens before the first that something that trains has made; none where all are so."""
+    count = 0
+    for tokens, _ in parts:
+        if tokens.requires_grad:
+            return count
+        count += tokens.shape[1]
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """Keys and values by layer, kept as the layers of `transformers` write them."""
+
+    seen: dict[int, tuple[Tensor, Tensor]]
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        self.seen[layer] = key, value
+        return key, value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Behind:
+    """Keys and values that stand behind those that were kept; a layer may be passed again."""
+
+    kept: _Kept
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        keys, values = self.kept.seen[layer]
+        return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
 
 @dataclasses.dataclass(frozen=True)
