@@ -24,7 +24,7 @@ from vla_policies.batches import Batch
 from vla_policies.block_wrapping import wrap_blocks
 from vla_policies.objective import Objective, Weighing, told
 from vla_policies.precision import Precision
-from vla_policies.processes import Processes
+from vla_policies.processes import Parallel, Processes
 from vla_policies.spreading import gradients_kept, like, spread, whole
 from vla_policies.step_cost import StepCost, step_cost
 from vla_policies.step_counts import StepCounts
@@ -116,7 +116,10 @@ class Trainer:
         self._moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
         self.average = {name: tensor.clone() if name in self._moving else tensor for name, tensor in state.items()}
-        self._optimizer = torch.optim.AdamW(_decay_groups(model, config.weight_decay), lr=0.0, betas=(0.9, 0.99))
+        # Fused: weights and moments are read and written once a step. Of parts of weights torch has no such kernel.
+        is_whole = self._processes.parallel in (Parallel.NONE, Parallel.REPLICATE)
+        groups = _decay_groups(model, config.weight_decay)
+        self._optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), fused=is_whole)
 
     def learning_rate(self, step: int) -> float:
         """Of one step: linear up to `warmup_steps`, then half a cosine down to zero at `total_steps`."""
