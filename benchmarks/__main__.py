@@ -38,6 +38,7 @@ BENCHMARKS = {
     "step_and_memory": "benchmarks.step_and_memory",
     "tokens": "benchmarks.tokens",
     "totality": "benchmarks.totality",
+    "training": "benchmarks.training",
 }
 NOT_COMPARISONS = (
     "arm_process",
@@ -60,6 +61,7 @@ NOT_COMPARISONS = (
     "step_and_memory",
     "tokens",
     "totality",
+    "training",
 )
 """Measure other things than speed, some on a store: `measurements(store)` prints them and gives them back."""
 RESULTS = Path(__file__).parent / "results"

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import Comparison, measure
-from vla.embodiment import CameraSpec
+from vla.embodiment import CameraSpec, Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import Episode, EpisodeSpec
 from vla_datasets.image_codecs import ImageCodec
@@ -45,7 +45,7 @@ WIDE = dataclasses.replace(
 def measurements(_: str | None) -> dict[str, object]:
     """Make the datasets, measure, print and return."""
     with tempfile.TemporaryDirectory() as folder:
-        episodes = [_film(task, seed) for task in SUITES["tabletop"] for seed in range(EPISODES_PER_TASK)]
+        episodes = [film(task, seed) for task in SUITES["tabletop"] for seed in range(EPISODES_PER_TASK)]
         sides = _write(episodes, Path(folder))
         result: dict[str, object] = {
             "settings": {"px": SIZE_PX, "noise": NOISE, "horizon": HORIZON, "episodes": len(episodes)},
@@ -83,19 +83,20 @@ def _lerobot() -> Any:
 # --------------------------------------------------------------------------- the same episodes, four times
 
 
-def _film(task: str, seed: int) -> Episode:
+def film(task: str, seed: int, body: Embodiment = WIDE) -> Episode:
+    """An expert's episode in pictures of a size of our own choice, with sensor noise."""
     environment, noise = TabletopEnvironment(), np.random.default_rng([seed, len(task)])
     observation = environment.reset(EpisodeSpec(task, seed))
     instruction, rows, is_over = observation.instruction, [], False
     while not is_over:
-        pictures = {c.name: environment.world.render(c.name, c.height, c.width) for c in WIDE.cameras}
+        pictures = {c.name: environment.world.render(c.name, c.height, c.width) for c in body.cameras}
         action = environment.expert_action()
         rows.append((pictures, observation.proprioception, action, observation.time_s))
         transition = environment.step(action)
         observation, is_over = transition.observation, transition.terminated or transition.truncated
-    images = {c.name: _noisy(np.stack([row[0][c.name] for row in rows]), noise) for c in WIDE.cameras}
+    images = {c.name: _noisy(np.stack([row[0][c.name] for row in rows]), noise) for c in body.cameras}
     return Episode(
-        embodiment=WIDE,
+        embodiment=body,
         images=images,
         proprioception=np.stack([row[1] for row in rows]),
         actions=np.stack([row[2] for row in rows]).astype(np.float32),
