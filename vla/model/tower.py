@@ -53,7 +53,7 @@ class ResidualTower(nn.Module):
             raise ConfigError(
                 f"backbone.tower={kind.value} needs timm, which is not installed: uv pip install 'vla-stack[backbones]'"
             ) from error
-        self.net = cast(nn.Module, timm.create_model(kind.value, num_classes=0, norm_layer=_group_norm))
+        self.net: nn.Module = timm.create_model(kind.value, num_classes=0, norm_layer=_group_norm)
 
     def forward(
         self, image: UInt8[Tensor, "batch height width 3"], dtype: torch.dtype
