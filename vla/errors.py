@@ -9,7 +9,7 @@ VlaError
 ├── StoreError             an episode store that is empty, half written or altered      (exit status 2)
 ├── DataError              a dataset or corpus of others that cannot be read as it is   (exit status 2)
 ├── CheckpointError        a checkpoint that is absent, incomplete or altered           (exit status 2)
-├── ProcessLost            another process of the same run has ended or cannot be reached (exit status 2)
+├── ProcessLost            another process of the same run has ended or is out of reach (exit status 2)
 ├── WireError              a message between client and server that is none
 ├── ServerError            a policy server that cannot be reached, is late, or refuses
 └── ArmError               a command an arm cannot accept in its present state
