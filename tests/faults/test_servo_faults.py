@@ -275,7 +275,7 @@ def test_real_bytes_through_a_pseudo_terminal(model: str, dialect: Dialect) -> N
     pytest.importorskip("serial")
     servos = EmulatedServos(MODELS[model], dialect, CALIBRATION.ids, RealClock())
     with pseudo_terminal(servos) as port, contextlib.closing(SerialWire(port, 1_000_000)) as wire:
-        bus = ServoBus(wire, dialect)
+        bus = ServoBus(wire, dialect, reply_s=0.5)
         assert is_answered(lambda: bus.scan(range(1, 6)), [1, 2, 3])
         arm = ServoArm(bus, MODELS[model], CALIBRATION, CONFIG, RealClock())
         arm.connect()
