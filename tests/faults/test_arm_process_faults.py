@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.busy_machines import ALONG, PATIENCE_S, act
 from vla import cli
 from vla.clock import RealClock
 from vla.errors import ArmError, ArmFault, ArmHeld, ConfigError
@@ -44,9 +45,6 @@ pytest.importorskip("ruckig")
 WORDS = ["policy=zero", "instruction=reach the red block"]
 ROBOTS = ("virtual", "servos_emulated", "ur_emulated")
 SPEC = EpisodeSpec(task="", seed=0, instruction="reach the red block")
-ALONG = np.array([0.0, 0.005, 0.0, 0.0, 1.0], np.float32)
-PATIENCE_S = 60.0
-"""For processes of a machine that is busy; nothing here measures time."""
 GAP_S = GuardConfig.stale_fault_s + 0.1
 """An arm's process that stood still for longer latches a fault."""
 
@@ -76,18 +74,6 @@ def arm_in_a_process(folder: Path, robot_name: str = "virtual") -> Iterator[tupl
     finally:
         with contextlib.suppress(ArmFault, ArmHeld):
             environment.close()
-
-
-def act(environment: ArmEnvironment) -> None:
-    """One step; on a machine too busy for pulses the operator acknowledges, and it is tried again."""
-    end_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            environment.step(ALONG)
-            return
-        except ArmHeld:
-            assert time.monotonic() < end_s, "the arm is held again and again"
-            environment.go_on()
 
 
 def test_the_arm_is_ticked_while_the_runtime_thinks_and_holds_when_it_thinks_long(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.busy_machines import ALONG, PATIENCE_S, act
 from vla import cli
 from vla.clock import RealClock, VirtualClock
 from vla.errors import ArmError, ArmHeld
@@ -30,11 +30,8 @@ pytest.importorskip("ruckig")
 
 SPEC = EpisodeSpec(task="", seed=0, instruction="reach the red block")
 BOX = EnvelopeConfig([0.2, -0.4, 0.01], [0.8, 0.4, 0.6], floor_m=0.01, speed_factor=1.0)
-ALONG = np.array([0.0, 0.005, 0.0, 0.0, 1.0], np.float32)
 RATE_HZ, START_S = 50.0, 100.0
 PERIOD_S = 1.0 / RATE_HZ
-PATIENCE_S = 60.0
-"""For processes of a machine that is busy; nothing here measures time."""
 
 
 # --------------------------------------------------------------------------- F71
@@ -59,7 +56,7 @@ def test_f71_an_arm_in_its_own_process_is_ticked_and_held_while_a_thread_hogs_th
     try:
         environment.preview(SPEC)
         environment.reset(SPEC)
-        _act(environment)
+        act(environment)
         before = link.report()
         hog_the_interpreter(1.0)
         end_s = time.monotonic() + PATIENCE_S
@@ -73,21 +70,9 @@ def test_f71_an_arm_in_its_own_process_is_ticked_and_held_while_a_thread_hogs_th
         with pytest.raises(ArmHeld, match="has not been heard of"):
             environment.step(ALONG)
         environment.go_on()
-        _act(environment)
+        act(environment)
     finally:
         environment.close()
-
-
-def _act(environment: ArmEnvironment) -> None:
-    """One step; on a machine too busy for pulses the operator acknowledges, and it is tried again."""
-    end_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            environment.step(ALONG)
-            return
-        except ArmHeld:
-            assert time.monotonic() < end_s, "the arm is held again and again"
-            environment.go_on()
 
 
 # --------------------------------------------------------------------------- F73
