@@ -11,6 +11,7 @@ moves an arm. Not safety-rated.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import ssl
 import uuid
@@ -125,6 +126,14 @@ class RemotePolicy:
         ]
         self._begun.update(slots)
         return [parse_reply(answer, self.embodiment, self.horizon) for answer in self._ask(client, asked)]
+
+    def silent_s(self) -> float:
+        """For how long the server has not been heard of, s; infinite if the connection is closed.
+
+        It is pinged all the time (`serving/heartbeat.py`): who carries out a chunk can know before the next is due.
+        """
+        client = self._client
+        return math.inf if client is None else client.silent_s()
 
     def close(self) -> None:
         """End the connection and its episodes."""

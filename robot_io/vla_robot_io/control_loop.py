@@ -60,6 +60,9 @@ class ControlConfig:
     """Whether to act upon pictures that are black, saturated or of one colour."""
     reply_deadline_s: float = 0.5
     """Carry out no action that comes later than this after the observation before it, s."""
+    server_silence_s: float = 0.08
+    """Carry out nothing of a chunk while the policy's server has not been heard of for this long, s; at once where its
+    connection is closed."""
     overruns_to_slow: int = 3
     """Go at half speed after this many commands in a row that were due more than one period before ..."""
     slow_for_s: float = 2.0
@@ -224,7 +227,7 @@ class ArmEnvironment:
         began_s, before = self._clock.now(), self._link.report()
         try:
             self._check(action)
-            reasons = (*self._blind, *self._lateness(began_s))
+            reasons = (*self._blind, *self._lateness(began_s), *self._unpermitted())
             if reasons:
                 self._stand_still(reasons, before.reference)
             else:
@@ -415,6 +418,11 @@ class ArmEnvironment:
         text = f"the action came {age_s:.3f} s after its observation, over the deadline of {limit_s:.3f} s: not done"
         return (Reason(Code.LATE_COMMAND, "action", age_s, limit_s, text),)
 
+    def _unpermitted(self) -> tuple[Reason, ...]:
+        """Asked before anything is sent, so that an arm which is held does not move for a moment on every step."""
+        reason = None if self.permit is None else self.permit()
+        return () if reason is None else (reason,)
+
     def _stand_still(self, reasons: tuple[Reason, ...], here: Setpoint) -> None:
         """Hold for a control step, listening."""
         self._link.note(reasons, "step")
@@ -558,7 +566,7 @@ def commands_per_step(robot: Robot) -> int:
 
 
 def _check_control(control: ControlConfig, duration_s: float) -> None:
-    names = ("camera_age_s", "frozen_frames", "camera_skew_s", "reply_deadline_s")
+    names = ("camera_age_s", "frozen_frames", "camera_skew_s", "reply_deadline_s", "server_silence_s")
     for name in (*names, "overruns_to_slow", "slow_for_s", "overruns_to_hold"):
         require_positive(f"control.{name}", float(getattr(control, name)))
     require_positive("seconds", duration_s)

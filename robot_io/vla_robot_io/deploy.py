@@ -15,6 +15,7 @@ import enum
 import functools
 import importlib.metadata
 import inspect
+import math
 import platform
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.placement import apart, placement_of, told_of
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder, make_folder
+from vla_robot_io.server_watch import ServerWatch
 from vla_robot_io.teleoperation.choosing import DriveConfig
 
 ROBOTS = "vla.robots"
@@ -181,7 +183,10 @@ def _run(
         header = _header(config, robot, checkpoint) | {"arm_process": told_of(placement, link)}
         recorder = RunRecorder(config.out, header, frames_per_second, may_wait=config.clock is ClockKind.VIRTUAL)
         environment = environment if link is None else acting(link=link)
-        run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view)
+        # A server lives by real time: by a virtual clock its silence means nothing.
+        silence_s = config.control.server_silence_s if config.clock is ClockKind.REAL else math.inf
+        watch = ServerWatch(policy, silence_s)
+        run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view, watch)
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:
         remember_dry(robot.arm.spec.name, identity)

@@ -11,6 +11,7 @@ loop. Without an operator there is one turn, the policy's, and a fault ends the 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from vla_robot_io.operating.operated import Acted, Attendance, OperatedEnvironme
 from vla_robot_io.operating.seat import Actor
 from vla_robot_io.punctuality import collector_spared
 from vla_robot_io.recording import RunRecorder, observation_hash
+from vla_robot_io.server_watch import ServerWatch
 
 WARM_UP_PREDICTIONS = 3
 """With the arm still without torque: the first ones are slow, and nobody acts upon them."""
@@ -65,6 +67,7 @@ class LiveRun:
         keeper: Keeper | None = None,
         attendance: Attendance | None = None,
         view: LiveView | None = None,
+        watch: ServerWatch | None = None,
     ) -> None:
         """Nothing is touched yet.
 
@@ -73,11 +76,15 @@ class LiveRun:
             keeper: of the run's episodes, if they are kept.
             attendance: who attends; nobody if not given.
             view: what the operator sees, if somebody looks.
+            watch: whether the policy's server is still there; not looked at if not given.
         """
         self._keeper = keeper
         self._environment = environment
         self._attendance = attendance or Attendance(has_policy=policy is not None)
-        self._operated = OperatedEnvironment(environment, self._attendance, keeper, self._on_event)
+        watch = watch or ServerWatch(None, math.inf)
+        self._operated = OperatedEnvironment(
+            environment, self._attendance, keeper, self._on_event, policy_objection=watch.objection
+        )
         self._view = view
         self._policy = None if policy is None else RecordedPolicy(policy, recorder)
         self._acting = Acting(environment.embodiment)

@@ -72,6 +72,8 @@ class Code(enum.Enum):
     """Nothing more to do had come."""
     RUNTIME_SILENT = "runtime_silent"
     """The process that plans has stopped, hangs or is gone."""
+    SERVER_SILENT = "server_silent"
+    """The policy's server, or the network to it, is silent or gone."""
     STOP_PRESSED = "stop_pressed"
     """Somebody pressed stop."""
     DEAD_MAN = "dead_man"

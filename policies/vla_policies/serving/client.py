@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from vla.errors import ActionError, ConfigError, ObservationError, ServerError, VlaError, WireError
 from vla_policies.serving import wire
 from vla_policies.serving.access import is_loopback
+from vla_policies.serving.heartbeat import Heartbeat
 from vla_policies.serving.messages import MAX_GREETING_BYTES, MAX_REPLY_BYTES, Greeting
 from vla_policies.serving.parsing import parse_error
 
@@ -91,6 +92,11 @@ class Client:
         except BaseException:
             self.close()
             raise
+        self._heartbeat = self._stack_heartbeat()
+
+    def silent_s(self) -> float:
+        """For how long the server has not been heard of, s; infinite if the connection is closed."""
+        return self._heartbeat.silent_s()
 
     def ask(self, questions: Sequence[dict[str, Any]], *, within_s: float) -> list[dict[str, Any] | VlaError]:
         """One answer, or the reason why there is none, for each question.
@@ -116,6 +122,12 @@ class Client:
         with contextlib.suppress(OSError, WebSocketException):
             self._exit.close()
 
+    def _stack_heartbeat(self) -> Heartbeat:
+        """One that ends before the connection is closed."""
+        heartbeat = Heartbeat(self._socket)
+        self._exit.callback(heartbeat.stop)
+        return heartbeat
+
     def _ask(self, questions: Sequence[dict[str, Any]], until_s: float) -> list[dict[str, Any] | VlaError]:
         first = self._number
         self._number += len(questions)
@@ -131,6 +143,7 @@ class Client:
 
     def _received(self, until_s: float) -> tuple[int, dict[str, Any] | VlaError]:
         data = self._socket.recv(timeout=max(until_s - time.monotonic(), 0.0))
+        self._heartbeat.heard()
         if isinstance(data, str):
             raise ServerError(f"{self._url} answered: {data:.200}")
         message = wire.decode(data, max_bytes=MAX_REPLY_BYTES)

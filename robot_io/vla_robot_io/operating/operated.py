@@ -76,6 +76,7 @@ class OperatedEnvironment:
         attendance: Attendance,
         keeper: Keeper | None,
         told: Callable[[str, str], None],
+        policy_objection: Callable[[], Reason | None] = lambda: None,
     ) -> None:
         """Nothing is touched yet.
 
@@ -84,9 +85,11 @@ class OperatedEnvironment:
             attendance: who attends.
             keeper: of the run's episodes, if they are kept.
             told: is called with each event: its kind, and a sentence.
+            policy_objection: why nothing that the policy asked for may be carried out now; None if it may.
         """
         self._environment, self._attendance, self._keeper = environment, attendance, keeper
         self._told = told
+        self._policy_objection = policy_objection
         self._max_speed = environment.speed
         self._acknowledged_s: list[float] = []
         self._is_turn_over = False
@@ -309,7 +312,7 @@ class OperatedEnvironment:
             return _reason("stop", STOP_PRESSED)
         if self.seat.actor is Actor.HUMAN and not self._is_held():
             return _reason("dead_man", "the dead-man switch is not held")
-        return None
+        return self._policy_objection() if self.seat.actor is Actor.POLICY else None
 
     def _heed_stop(self) -> None:
         stop = self._attendance.stop
