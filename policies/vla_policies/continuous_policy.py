@@ -104,6 +104,11 @@ class ContinuousPolicy:
         generator = np.random.default_rng([_NOISE_STREAM, *self._begun.get(slot, (0, 0))])
         return generator.standard_normal((self.horizon, self.embodiment.action_dim), np.float32)
 
+    @property
+    def answers_in_words(self) -> bool:
+        """Whether it can be asked something."""
+        return self._model.num_answer_tokens > 0
+
     def predict_and_tell(
         self, observations: Sequence[Observation], question: str, slots: Sequence[int] | None = None
     ) -> tuple[list[ActionChunk], list[str]]:

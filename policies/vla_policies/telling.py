@@ -4,17 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int64
 from torch import Tensor
 
 from vla.decoding.answers import answer_greedily
 from vla.errors import CheckpointError
-from vla.interfaces import PADDING_ID, Observation
+from vla.interfaces import PADDING_ID, ActionChunk, Observation, Policy
 from vla.model.kinds import AnyModel
 from vla.tokens.words import WordTokenizer
 from vla_policies.frame_questions import with_question
+
+_MUTE = "this policy does not answer in words (answer_tokens=0): train it with ask= or web="
+
+
+@runtime_checkable
+class TellingPolicy(Policy, Protocol):
+    """A policy that can be asked something while it acts."""
+
+    @property
+    def answers_in_words(self) -> bool:
+        """Whether it was trained to."""
+        ...
+
+    def predict_and_tell(
+        self, observations: Sequence[Observation], question: str
+    ) -> tuple[list[ActionChunk], list[str]]:
+        """Chunks, and answers to a question about what is seen: both from one prefix, of at most one batch.
+
+        Raises:
+            CheckpointError: if the policy does not answer in words.
+        """
+        ...
+
+
+def check_telling(policy: Policy) -> TellingPolicy:
+    """The policy, if it can be asked something.
+
+    Raises:
+        CheckpointError: if it does not answer in words.
+    """
+    if not (isinstance(policy, TellingPolicy) and policy.answers_in_words):
+        raise CheckpointError(_MUTE)
+    return policy
 
 
 def ask_all(observations: Sequence[Observation], question: str) -> list[Observation]:
@@ -29,7 +62,7 @@ def tell(model: AnyModel, tokenizer: WordTokenizer, prefix: Any) -> list[str]:
         CheckpointError: if the model does not answer in words.
     """
     if not model.num_answer_tokens:
-        raise CheckpointError("this policy does not answer in words (answer_tokens=0): train it with ask= or web=")
+        raise CheckpointError(_MUTE)
     return in_words(model, tokenizer, answer_greedily(model, prefix))
 
 

@@ -147,6 +147,11 @@ class TokenPolicy:
         """
         return self._decoder.decode(*self._embed(observations, committed))
 
+    @property
+    def answers_in_words(self) -> bool:
+        """Whether it can be asked something."""
+        return self._model.num_answer_tokens > 0
+
     def predict_and_tell(
         self, observations: Sequence[Observation], question: str
     ) -> tuple[list[ActionChunk], list[str]]:

@@ -115,10 +115,15 @@ def _frame(frame: Mapping[str, Any]) -> dict[str, Any]:
                 for x, value in enumerate(row)
                 if strongest > 0 and value > 0.05 * strongest
             ],
+            "places": [
+                {"x": f"{x * len(grid[0]):.2f}", "y": f"{y * len(grid):.2f}"}
+                for y, x in (frame.get("places", ()) if index == 0 else ())
+            ],
         }
-        for camera, grid in frame["maps"].items()
+        for index, (camera, grid) in enumerate(frame["maps"].items())
     ]
     return {
+        "question": "",
         **frame,
         "cameras": cameras,
         "unit": "nats a token" if frame["measure"] == "tokens" else "half-ranges",

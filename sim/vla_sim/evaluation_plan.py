@@ -20,6 +20,7 @@ from vla_policies import loading
 from vla_policies.ablations import ShuffledPolicy
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.seen_scenes import SeenScenes
+from vla_policies.telling import check_telling
 from vla_policies.wall_rollout import WallClock
 from vla_sim.check import check_at_start
 from vla_sim.comparison import read_report
@@ -214,6 +215,8 @@ def check_config(config: EvalConfig) -> list[Run]:
     for run in runs:
         policy = policies[run.policy]
         check_execution(run.execution, policy.horizon, policy.embodiment.control_dt_s)
+    if config.explain.question:
+        check_telling(policies[config.policy])
     return runs
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from vla.errors import ConfigError
-from vla.interfaces import Policy
+from vla.errors import ConfigError, DataError
+from vla.interfaces import Observation, Policy
+from vla_datasets.web.samples import parse_locations
 from vla_policies.decisions import Decision
 from vla_policies.faithfulness import Faithfulness, faithfulness, mean_score, verdict
 from vla_policies.occlusion import by_camera, change_of, measure_of, occlusion_map, patches
+from vla_policies.telling import check_telling
 from vla_sim.pages import data_uri
 
 _ORDER_STREAM = 0x0CC1
@@ -33,6 +35,10 @@ class ExplainConfig:
     """Along the shorter side of each camera's picture; the squares that are greyed out."""
     orders: int = 4
     """Random orders that each map is held against."""
+    question: str = ""
+    """Asked of the policy at each of these moments: the answer stands beside the map, and nothing that is done hangs on
+    it.
+    """
 
 
 def check_explain(config: ExplainConfig) -> None:
@@ -45,10 +51,13 @@ def check_explain(config: ExplainConfig) -> None:
     for name, (low, high) in limits.items():
         if not low <= getattr(config, name) <= high:
             raise ConfigError(f"explain.{name} is from {low} to {high}, got {getattr(config, name)}")
+    if config.question and not config.episodes:
+        raise ConfigError("explain.question is asked in the episodes that are explained: give explain.episodes")
 
 
 def explained(policy: Policy, decisions: Sequence[Decision], seed: int, config: ExplainConfig) -> list[dict[str, Any]]:
-    """For some decisions of an episode: `step`, `measure`, `pictures`, `maps` by camera, the three curves and `score`.
+    """For some decisions of an episode: `step`, `measure`, `pictures`, `maps` by camera, the three curves, `score`,
+    and the `question` with its `answer` and the `places` it names, if there is one.
 
     Args:
         policy: one that nobody acts with: its episodes are begun anew.
@@ -92,7 +101,21 @@ def _explained(policy: Policy, decision: Decision, seed: int, config: ExplainCon
         "pictures": {camera: _picture(image) for camera, image in seen.images.items()},
         "maps": by_camera([_rounded(value) for value in importance], cut),
         **_curves(found),
+        **(_answered(policy, seen, config.question) if config.question else {}),
     }
+
+
+def _answered(policy: Policy, seen: Observation, question: str) -> dict[str, Any]:
+    """`question`, `answer` and `places`: the points that it names, (y, x) as shares of the first camera's picture."""
+    _, (answer,) = check_telling(policy).predict_and_tell([seen], question)
+    return {"question": question, "answer": answer, "places": _points(answer)}
+
+
+def _points(answer: str) -> list[tuple[float, ...]]:
+    try:
+        return [place for place in parse_locations(answer) if len(place) == 2]
+    except DataError:  # a policy may say half of a place
+        return []
 
 
 def _curves(found: Faithfulness) -> dict[str, Any]:

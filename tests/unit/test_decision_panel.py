@@ -97,6 +97,11 @@ def test_a_map_marks_the_patches_that_matter_and_says_how_far_to_believe_it() ->
         ("0", "1", "0.42"),
     ]
     assert "faithfulness <b>0.41</b>; greying all changes it by 1 nats a token" in panel
+    assert "Asked beside it" not in panel
+    asked = {**frame, "question": "where?", "answer": "<loc0512>", "places": [(0.25, 0.75)]}
+    panel = decision_panel({**traced(), "frames": [asked]}, 5)
+    assert "where? <b>&lt;loc0512&gt;</b>" in panel
+    assert re.findall(r'<circle class="place" cx="([\d.]+)" cy="([\d.]+)"', panel) == [("1.50", "0.50")]
 
 
 def outcome(task: str, seed: int, *, success: bool, film: bytes | None = b"film") -> Outcome:

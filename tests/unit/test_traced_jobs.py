@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
+from vla.errors import CheckpointError, ConfigError
 from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy
 from vla.testing.fakes import INSTRUCTION, FakeEnvironment, FakePolicy
 from vla_policies.checkpoint import Checkpoint
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.decisions import ChunkTokens
+from vla_policies.telling import check_telling
 from vla_policies.token_policy import TokenPolicy
-from vla_sim.explaining import ExplainConfig
+from vla_sim.explaining import ExplainConfig, check_explain
 from vla_sim.filming import FilmConfig
 from vla_sim.jobs import Job, JobRunner, Outcome
 
@@ -28,6 +31,22 @@ class FilmedFake(FakeEnvironment):
 
     def render(self, height: int, width: int) -> np.ndarray:
         return np.zeros((height, width, 3), np.uint8)
+
+
+class TellingFake(FakePolicy):
+    """The fake, with one answer to every question."""
+
+    answers_in_words = True
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self.answer, self.asked = answer, list[str]()
+
+    def predict_and_tell(
+        self, observations: Sequence[Observation], question: str
+    ) -> tuple[list[ActionChunk], list[str]]:
+        self.asked.append(question)
+        return self.predict(observations), [self.answer] * len(observations)
 
 
 def carried_out(make: Callable[[], Policy], job: Job) -> list[Outcome]:
@@ -69,6 +88,39 @@ def test_what_is_traced_is_what_was_done() -> None:
         assert first["step"] == 0
         np.testing.assert_array_equal(first["actions"][0], outcome.trace["actions"][0])
         assert "frames" not in outcome.trace
+
+
+@pytest.mark.parametrize(
+    ("answer", "places"),
+    [
+        ("<loc0000><loc1023>", [(0.5 / 1024, 1023.5 / 1024)]),
+        ("left of the cup", []),
+        ("<loc0000><loc0000><loc0001><loc0001>", []),
+        ("<loc0004>", []),
+    ],
+)
+def test_a_policy_is_asked_where_it_is_explained_and_its_points_are_kept(answer: str, places: list[object]) -> None:
+    asking = dataclasses.replace(EXPLAIN, question="where is it?")
+    plain = carried_out(FakePolicy, Job("p", PLAIN))
+    asked = carried_out(lambda: TellingFake(answer), Job("p", PLAIN, FILM, asking))
+    assert [o.result.actions.tobytes() for o in plain] == [o.result.actions.tobytes() for o in asked]
+    for outcome in asked:
+        assert outcome.trace is not None
+        for frame in outcome.trace["frames"]:
+            assert (frame["question"], frame["answer"], frame["places"]) == ("where is it?", answer, places)
+
+
+def test_a_policy_without_words_is_not_asked(small_checkpoint: Checkpoint) -> None:
+    mute = TellingFake("")
+    mute.answers_in_words = False
+    for policy in (FakePolicy(), mute, TokenPolicy(small_checkpoint, device="cpu")):
+        with pytest.raises(CheckpointError, match="does not answer in words"):
+            check_telling(policy)
+
+
+def test_a_question_needs_an_episode_to_be_asked_in() -> None:
+    with pytest.raises(ConfigError, match=r"give explain\.episodes"):
+        check_explain(ExplainConfig(question="where is it?"))
 
 
 def test_episodes_that_are_not_filmed_are_asked_for_nothing_more(
