@@ -30,7 +30,8 @@ from vla.interfaces import ArmMode, EpisodeSpec
 from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess
 from vla_robot_io.control_loop import ArmEnvironment
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.placement import arm_process_of
 from vla_robot_io.plans import ArmReport

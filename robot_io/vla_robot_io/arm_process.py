@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import logging
 import os
@@ -26,11 +25,12 @@ from typing import Any
 import numpy as np
 
 from vla.clock import RealClock
-from vla.errors import ArmError, ArmFault, VlaError, unknown
+from vla.errors import ArmError, ArmFault, VlaError
 from vla.interfaces import ArmMode, Robot
 from vla_robot_io.arm_runner import ArmRunner, Watched
 from vla_robot_io.control_loop import envelope_of
 from vla_robot_io.dead_man import DeadManSwitch
+from vla_robot_io.drivers import driver
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.limits import EnvelopeConfig
@@ -253,11 +253,7 @@ class ArmService:
 
 
 def _robot(recipe: Recipe, clock: RealClock) -> Robot:
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
-    if recipe.driver not in entries:
-        raise unknown("driver", recipe.driver, entries)
-    make = entries[recipe.driver].load()
-    robot: Robot = make(clock, instruction=recipe.instruction, seed=recipe.seed, **recipe.options)
+    robot = driver(recipe.driver)(clock, instruction=recipe.instruction, seed=recipe.seed, **recipe.options)
     return dataclasses.replace(robot, arm=DryRunArm(robot.arm)) if recipe.dry_run else robot
 
 

@@ -13,27 +13,24 @@ import contextlib
 import dataclasses
 import enum
 import functools
-import importlib.metadata
-import inspect
 import math
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
 
-import vla
 from vla import cli
 from vla.clock import RealClock, VirtualClock
 from vla.embodiment import require_same_embodiment
-from vla.errors import ConfigError, unknown
+from vla.errors import ConfigError
 from vla.interfaces import Clock, Policy, Robot
 from vla_policies.chunking import ExecutionConfig, check_execution
 from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.dry_run import DryRunArm
 from vla_robot_io.first_runs import has_been_dry, remember_dry
 from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper, source_of
@@ -46,11 +43,10 @@ from vla_robot_io.operating.operated import Attendance
 from vla_robot_io.placement import apart, placement_of, told_of
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder, make_folder
+from vla_robot_io.run_header import run_header
 from vla_robot_io.server_watch import ServerWatch
 from vla_robot_io.teleoperation.choosing import DriveConfig
 
-ROBOTS = "vla.robots"
-"""The entry-point group in which robots are found."""
 SERVER_REPLY_S = 2.0
 """A server that takes longer ends the run; the arm stands at its last command meanwhile."""
 
@@ -180,7 +176,14 @@ def _run(
     frames_per_second = robot.embodiment.control_hz if config.film else None
     task = Task(config.instruction, config.seed, config.seconds)
     with _attended(config, robot, clock) as (attendance, view), apart(placement, config, robot, console) as link:
-        header = _header(config, robot, checkpoint) | {"arm_process": told_of(placement, link)}
+        who = {
+            "policy": config.policy,
+            "server": config.server or None,
+            "clock": config.clock.value,
+            "dry_run": config.dry_run,
+            "arm_process": told_of(placement, link),
+        }
+        header = run_header(config, robot, who, checkpoint)
         recorder = RunRecorder(config.out, header, frames_per_second, may_wait=config.clock is ClockKind.VIRTUAL)
         environment = environment if link is None else acting(link=link)
         # A server lives by real time: by a virtual clock its silence means nothing.
@@ -248,34 +251,6 @@ def _policy(config: DeployConfig, robot: Robot) -> Iterator[tuple[Policy, str | 
         yield policy, policy.greeting.checkpoint
 
 
-@runtime_checkable
-class RobotChoice(Protocol):
-    """The part of a configuration that says which robot it is."""
-
-    driver: str
-    instruction: str
-    seed: int
-    options: dict[str, Any]
-
-
-def make_robot(config: RobotChoice, clock: Clock) -> Robot:
-    """The robot that a driver's entry point makes.
-
-    Raises:
-        ConfigError: if there is no such entry point, or it does not know an option.
-    """
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group=ROBOTS)}
-    if config.driver not in entries:
-        raise unknown("driver", config.driver, entries)
-    make = entries[config.driver].load()
-    own = {"instruction": config.instruction, "seed": config.seed}
-    known = [name for name in inspect.signature(make).parameters if name not in ("clock", *own)]
-    for name in config.options:
-        if name not in known:
-            raise unknown(f"option of robot '{config.driver}'", name, known)
-    return make(clock, **own, **config.options)
-
-
 def _limit_threads(threads: int) -> None:
     """Have torch work in this many threads, if a policy has loaded it; this package does without."""
     if threads < 1:
@@ -283,39 +258,3 @@ def _limit_threads(threads: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
-
-
-def _header(config: DeployConfig, robot: Robot, checkpoint: str | None) -> dict[str, Any]:
-    """What a run is, before it begins: the first line of its log, and the first part of its summary."""
-    resolved = cli.resolved(config)
-    return {
-        "warning": NOT_SAFETY_RATED,
-        "instruction": config.instruction,
-        "policy": config.policy,
-        "server": config.server or None,
-        "robot": config.driver,
-        "arm": robot.arm.spec.name,
-        "joints": list(robot.arm.spec.joints),
-        "action": [f"{field.name}, {field.unit}" for field in robot.embodiment.action],
-        "seed": config.seed,
-        "clock": config.clock.value,
-        "dry_run": config.dry_run,
-        "versions": versions(),
-        "hashes": {
-            "checkpoint": checkpoint,
-            "config": cli.config_hash(resolved),
-            "embodiment": robot.embodiment.fingerprint,
-        },
-        "config": resolved,
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """Of this project, of Python, and of the libraries that move an arm; `None` for what is not installed."""
-    found: dict[str, str | None] = {"vla": vla.__version__, "python": platform.python_version()}
-    for name in ("numpy", "mink", "mujoco", "torch"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found

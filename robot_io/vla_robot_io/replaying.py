@@ -20,7 +20,8 @@ from vla.errors import ActionError, ArmFault, ConfigError
 from vla.interfaces import EpisodeSpec
 from vla_robot_io.bench import BenchConfig
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.reasons import Code, Reason
 from vla_robot_io.recording import observation_hash
 from vla_robot_io.run_log import RunLog

@@ -14,7 +14,8 @@ from vla import cli
 from vla.clock import RealClock
 from vla.interfaces import Arm, Clock
 from vla.testing.arms import check_arm
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 
 
 def arm_of(overrides: str, clock: Clock) -> Arm:

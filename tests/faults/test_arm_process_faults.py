@@ -26,7 +26,8 @@ from vla.kinematics import REST_POSTURE
 from vla_robot_io.arm_process import STATES
 from vla_robot_io.arm_process_link import ArmProcess, remove_stale
 from vla_robot_io.control_loop import ArmEnvironment
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.guarded_arm import GuardConfig
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.panda import panda_spec

@@ -19,7 +19,8 @@ from vla.errors import ArmError, ArmHeld
 from vla.interfaces import ArmMode, EpisodeSpec
 from vla.testing import LoggedArm, check_applied, time_to_hold
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig, StepReport
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.loopback import loopback_robot
 from vla_robot_io.placement import arm_process_of

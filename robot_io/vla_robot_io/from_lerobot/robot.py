@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.metadata
 import pkgutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from vla.errors import ArmError, ConfigError, unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
+from vla_robot_io.drivers import driver
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.from_lerobot.arm_as_lerobot import ArmAsLerobot
 from vla_robot_io.from_lerobot.joint_mapping import Unit, load_mapping, mapping_of
@@ -96,10 +96,7 @@ def emulated_robot(clock: Clock, behind: str, unit: Unit, *, rate_hz: float, sce
     Raises:
         ConfigError: if there is no such entry point.
     """
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
-    if behind not in entries:
-        raise unknown("robot behind LeRobot's", behind, entries)
-    robot: Robot = entries[behind].load()(clock, rate_hz=rate_hz, **scene)
+    robot = driver(behind, "robot behind LeRobot's")(clock, rate_hz=rate_hz, **scene)
     mapped = mapping_of(robot.arm.spec, unit)
     theirs = ArmAsLerobot(robot.arm, mapped, clock)
     link = LerobotLink(theirs, mapped, clock, disconnects=True)

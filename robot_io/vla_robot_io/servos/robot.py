@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from pathlib import Path
 from typing import Any
 
 from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
+from vla_robot_io.drivers import driver
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.servos.arm_plant import ArmPlant, calibration_of
 from vla_robot_io.servos.bus import LateWire, SerialWire, ServoBus
@@ -98,10 +98,7 @@ def emulated_robot(
     Raises:
         ConfigError: if there is no such entry point.
     """
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
-    if behind not in entries:
-        raise unknown("robot behind the servos", behind, entries)
-    robot: Robot = entries[behind].load()(clock, rate_hz=rate_hz, **scene)
+    robot = driver(behind, "robot behind the servos")(clock, rate_hz=rate_hz, **scene)
     spec = robot.arm.spec
     calibration = calibration_of(spec, model)
     plant = ArmPlant(robot.arm, model, calibration)

@@ -17,10 +17,9 @@ from rich.console import Console
 from vla import cli
 from vla.clock import RealClock
 from vla.errors import ConfigError
-from vla.interfaces import Robot
 from vla_policies.chunking import ExecutionConfig
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
-from vla_robot_io.deploy import make_robot, versions
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper
 from vla_robot_io.late_camera import open_late
 from vla_robot_io.limits import EnvelopeConfig
@@ -29,6 +28,7 @@ from vla_robot_io.operating.attending import attended, console_beside
 from vla_robot_io.placement import apart, placement_of, told_of
 from vla_robot_io.reasons import NOT_SAFETY_RATED
 from vla_robot_io.recording import RunRecorder, make_folder
+from vla_robot_io.run_header import run_header
 from vla_robot_io.teleoperation.choosing import By, DriveConfig
 
 
@@ -126,30 +126,16 @@ def teleop(config: TeleopConfig) -> int:
         if config.console:
             stack.enter_context(console_beside(config.out, config.console_port, run.is_looked_at))
         link = stack.enter_context(apart(placement, config, robot, console))
-        header = _header(config, robot) | {"arm_process": told_of(placement, link)}
+        who = {
+            "policy": "",
+            "teleoperation": config.by.value,
+            "clock": "real",
+            "dry_run": config.dry_run,
+            "arm_process": told_of(placement, link),
+        }
+        header = run_header(config, robot, who)
         recorder = RunRecorder(config.out, header, robot.embodiment.control_hz if config.film else None)
         task = Task(config.instruction, config.seed, config.seconds)
         environment = environment if link is None else acting(link=link)
         live = LiveRun(environment, None, recorder, task, ExecutionConfig(), console, keeper, run.attendance, run.view)
         return live.run(header)
-
-
-def _header(config: TeleopConfig, robot: Robot) -> dict[str, Any]:
-    """What a run is, before it begins."""
-    resolved = cli.resolved(config)
-    return {
-        "warning": NOT_SAFETY_RATED,
-        "instruction": config.instruction,
-        "policy": "",
-        "teleoperation": config.by.value,
-        "robot": config.driver,
-        "arm": robot.arm.spec.name,
-        "joints": list(robot.arm.spec.joints),
-        "action": [f"{field.name}, {field.unit}" for field in robot.embodiment.action],
-        "seed": config.seed,
-        "clock": "real",
-        "dry_run": False,
-        "versions": versions(),
-        "hashes": {"config": cli.config_hash(resolved), "embodiment": robot.embodiment.fingerprint},
-        "config": resolved,
-    }
