@@ -9,8 +9,9 @@ import pytest
 from vla.clock import RealClock
 from vla.interfaces import Clock
 from vla.testing.arms import check_arm
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.linked_arm import LinkedArm
-from vla_robot_io.universal_robots.emulator import EmulatedController
+from vla_robot_io.universal_robots.emulator import start_anywhere
 from vla_robot_io.universal_robots.robot import UR5E, make_arm
 from vla_robot_io.universal_robots.robotiq import RobotiqGripper
 from vla_robot_io.universal_robots.ur_link import UrLinkConfig
@@ -19,14 +20,14 @@ pytest.importorskip("rtde_control", reason="ur-rtde is not installed")
 
 
 @pytest.fixture
-def controller() -> Iterator[EmulatedController]:
-    controller = EmulatedController.anywhere()
+def controller() -> Iterator[ControllerProcess]:
+    controller = start_anywhere()
     yield controller
     controller.close()
 
 
 @pytest.mark.slow
-def test_an_arm_behind_ur_rtde_keeps_the_contract(controller: EmulatedController) -> None:
+def test_an_arm_behind_ur_rtde_keeps_the_contract(controller: ControllerProcess) -> None:
     def make(clock: Clock) -> LinkedArm:
         gripper = RobotiqGripper(controller.host, 0.085)
         return make_arm(clock, "emulated", UrLinkConfig(controller.host, 100.0), UR5E, gripper)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import math
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -19,10 +19,11 @@ from vla.clock import RealClock, VirtualClock
 from vla.errors import ActionError, ArmError, ConfigError
 from vla.interfaces import ArmCommand, ArmMode, ArmState
 from vla_robot_io.franka.fake_franky import FakeFranky
-from vla_robot_io.franka.fci_proxy import ERRORS, LOST_TO_ABORT, FciProxy, Rules
+from vla_robot_io.franka.fci_proxy import ERRORS, LOST_TO_ABORT, Rules, start_proxy
 from vla_robot_io.franka.franka_link import FrankaLink, FrankaLinkConfig
 from vla_robot_io.franka.limits import FER, FR3
 from vla_robot_io.franka.robot import make_arm, make_robot
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.gripper import NoGripper
 from vla_robot_io.links.linked_arm import LinkedArm
 
@@ -202,22 +203,16 @@ SIMULATED, PROXY = "127.0.2.77", "127.0.2.78"
 
 
 @pytest.fixture
-def proxy() -> Iterator[FciProxy]:
-    command = [sys.executable, "-m", "vla_robot_io.franka.simulated_controller", SIMULATED]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "done"
-    proxy = FciProxy(PROXY, SIMULATED)
-    yield proxy
-    proxy.close()
-    process.kill()
-    process.communicate()
+def proxy() -> Iterator[ControllerProcess]:
+    controller = ControllerProcess("vla_robot_io.franka.simulated_controller", SIMULATED)
+    with contextlib.closing(controller), contextlib.closing(start_proxy(PROXY, SIMULATED)) as proxy:
+        yield proxy
 
 
 class RealLab:
     """An arm behind franky, the proxy and franky-sim."""
 
-    def __init__(self, proxy: FciProxy) -> None:
+    def __init__(self, proxy: ControllerProcess) -> None:
         self.proxy, self.clock, self._sequence = proxy, RealClock(), 0
         link = FrankaLink(FrankaLinkConfig(proxy.host, real_time=False), NoGripper(0.08))
         self.arm: LinkedArm = make_arm(self.clock, link, FR3, "simulated FR3")
@@ -249,7 +244,7 @@ class RealLab:
 
 @real
 @pytest.mark.slow
-def test_f21_through_franky_a_noisy_network_does_not_stop_a_motion(proxy: FciProxy) -> None:
+def test_f21_through_franky_a_noisy_network_does_not_stop_a_motion(proxy: ControllerProcess) -> None:
     lab = RealLab(proxy)
     for noise in ("drop 0.01", "double 0.05", "reorder 0.05"):
         proxy.tell(noise)
@@ -264,7 +259,7 @@ def test_f21_through_franky_a_noisy_network_does_not_stop_a_motion(proxy: FciPro
     ("how", "error"), [("lose 25", "communication_constraints_violation"), ("reflex", "joint_reflex")]
 )
 def test_f22_f25_through_franky_an_aborted_motion_is_a_fault_until_acknowledged(
-    proxy: FciProxy, how: str, error: str
+    proxy: ControllerProcess, how: str, error: str
 ) -> None:
     lab = RealLab(proxy)
     began = lab.arm.read().positions[0]
@@ -283,7 +278,7 @@ def test_f22_f25_through_franky_an_aborted_motion_is_a_fault_until_acknowledged(
 
 @real
 @pytest.mark.slow
-def test_f23_through_franky_silence_is_stale_long_before_its_exception(proxy: FciProxy) -> None:
+def test_f23_through_franky_silence_is_stale_long_before_its_exception(proxy: ControllerProcess) -> None:
     lab = RealLab(proxy)
     lab.until(lambda state: state.fresh)
     proxy.tell("silence")
@@ -296,7 +291,7 @@ def test_f23_through_franky_silence_is_stale_long_before_its_exception(proxy: Fc
 
 @real
 @pytest.mark.slow
-def test_f24_through_franky_a_connection_that_is_closed_mid_motion_hangs_nothing(proxy: FciProxy) -> None:
+def test_f24_through_franky_a_connection_that_is_closed_mid_motion_hangs_nothing(proxy: ControllerProcess) -> None:
     lab = RealLab(proxy)
     began = lab.arm.read().positions[0]
     lab.until(lambda state: state.positions[0] > began + 0.005, 0.002)

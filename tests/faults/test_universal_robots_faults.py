@@ -15,9 +15,10 @@ from vla.clock import RealClock
 from vla.errors import ArmError, ConfigError
 from vla.interfaces import ArmCommand, ArmMode, ArmState
 from vla_robot_io.guarded_arm import GuardConfig, GuardedArm
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.reasons import TripLog
-from vla_robot_io.universal_robots.emulator import PROTECTIVE, Controller, EmulatedController
+from vla_robot_io.universal_robots.emulator import PROTECTIVE, Controller, start_anywhere
 from vla_robot_io.universal_robots.robot import UR5E, make_arm, make_robot
 from vla_robot_io.universal_robots.robotiq import RobotiqGripper
 from vla_robot_io.universal_robots.safety_bits import trouble_in
@@ -37,17 +38,17 @@ class LaterClock(RealClock):
         return super().now() + self.skipped_s
 
 
+def arm_at(host: str, clock: RealClock, payload_kg: float | None = None, patience_s: float = 2.0) -> LinkedArm:
+    config = UrLinkConfig(host, 100.0, patience_s, payload_kg)
+    return make_arm(clock, "emulated", config, UR5E, RobotiqGripper(host, opening_m=0.085))
+
+
 class Lab:
     """A controller, and an arm led to RUNNING, unless it was told not to."""
 
-    def __init__(
-        self, controller: EmulatedController, payload_kg: float | None = None, patience_s: float = 2.0
-    ) -> None:
+    def __init__(self, controller: ControllerProcess, payload_kg: float | None = None, patience_s: float = 2.0) -> None:
         self.controller, self.clock, self._sequence = controller, LaterClock(), 0
-        config = UrLinkConfig(controller.host, 100.0, patience_s, payload_kg)
-        self.arm: LinkedArm = make_arm(
-            self.clock, "emulated", config, UR5E, RobotiqGripper(controller.host, opening_m=0.085)
-        )
+        self.arm = arm_at(controller.host, self.clock, payload_kg, patience_s)
 
     def run(self) -> Lab:
         for verb in (self.arm.connect, self.arm.configure, self.arm.read, self.arm.arm, self.arm.run):
@@ -78,14 +79,14 @@ class Lab:
 
 
 @pytest.fixture
-def controller() -> Iterator[EmulatedController]:
-    controller = EmulatedController.anywhere()
+def controller() -> Iterator[ControllerProcess]:
+    controller = start_anywhere()
     yield controller
     controller.close()
 
 
 @pytest.fixture
-def lab(controller: EmulatedController) -> Iterator[Lab]:
+def lab(controller: ControllerProcess) -> Iterator[Lab]:
     lab = Lab(controller)
     yield lab
     lab.arm.close()
@@ -148,7 +149,7 @@ def _go_until_it_raises(lab: Lab) -> None:
 
 
 @library
-def test_f70_the_controller_stops_by_itself_when_its_loop_does_not_come_back(controller: EmulatedController) -> None:
+def test_f70_the_controller_stops_by_itself_when_its_loop_does_not_come_back(controller: ControllerProcess) -> None:
     lab = Lab(controller, patience_s=0.05).run()
     with contextlib.suppress(OSError):  # on a busy machine the loop is late before it ends
         lab.go(0.01)
@@ -245,7 +246,7 @@ def test_f31_commands_follow_the_speed_slider(lab: Lab) -> None:
     ("model", "version", "told"), [("UR10", "5.12.0", "UR10"), ("UR5", "3.15.8", "3.15.8"), ("UR5", "10.7.0", "10.7.0")]
 )
 def test_f32_another_model_or_firmware_is_refused(model: str, version: str, told: str) -> None:
-    controller = EmulatedController.anywhere(model=model, version=version)
+    controller = start_anywhere(model=model, version=version)
     lab = Lab(controller)
     with pytest.raises(ArmError, match=told):
         lab.arm.connect()
@@ -265,7 +266,7 @@ def test_f33_a_program_of_another_that_takes_over_is_a_fault_and_not_fought(lab:
 
 
 @library
-def test_f34_another_payload_is_refused_before_the_program_is_started(controller: EmulatedController) -> None:
+def test_f34_another_payload_is_refused_before_the_program_is_started(controller: ControllerProcess) -> None:
     lab = Lab(controller, payload_kg=2.0)
     lab.arm.connect()
     with pytest.raises(ArmError, match=r"payload is 0\.90 kg, expected 2\.00 kg"):
@@ -275,9 +276,9 @@ def test_f34_another_payload_is_refused_before_the_program_is_started(controller
 
 @library
 def test_a_controller_that_is_not_there_is_named() -> None:
-    lab = Lab(EmulatedController("127.0.0.254"))
+    arm = arm_at("127.0.0.254", RealClock())
     with pytest.raises(ArmError, match="does not answer"):
-        lab.arm.connect()
+        arm.connect()
 
 
 @pytest.mark.parametrize("options", [{"host": ""}, {"host": "10.0.0.2", "gripper": "magnet"}])

@@ -16,12 +16,12 @@ import random
 import select
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from vla_robot_io.franka.limits import FR3, FrankaModel
+from vla_robot_io.links.controller_process import ControllerProcess
 
 PORT = 1337
 LOST_TO_ABORT = 20
@@ -250,39 +250,17 @@ class _Proxy:
             self._move_id = None
 
 
-class FciProxy:
-    """A proxy in a process of its own."""
+def start_proxy(host: str, upstream: str) -> ControllerProcess:
+    """A proxy in a process of its own; it is told what `Rules.tell` knows, or to `close` the connection.
 
-    def __init__(self, host: str, upstream: str) -> None:
-        """Start it; it ends with this process, or when closed.
+    Args:
+        host: where clients find it.
+        upstream: where the simulated controller is.
 
-        Args:
-            host: where clients find it.
-            upstream: where the simulated controller is.
-
-        Raises:
-            OSError: if its port is taken.
-        """
-        self.host = host
-        command = [sys.executable, "-m", __name__, host, upstream]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._heed()
-
-    def tell(self, fault: str) -> None:
-        """Have it do what `Rules.tell` says, or `close` the connection; returns when it is done."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(fault + "\n")
-        self._process.stdin.flush()
-        self._heed()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _heed(self) -> None:
-        assert self._process.stdout is not None
-        if self._process.stdout.readline().strip() != "done":
-            raise OSError(f"the proxy at {self.host} did not start: is its port taken?")
+    Raises:
+        OSError: if its port is taken.
+    """
+    return ControllerProcess(__name__, host, (upstream,))
 
 
 def main(arguments: Sequence[str]) -> int:

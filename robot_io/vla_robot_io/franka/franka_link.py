@@ -69,8 +69,6 @@ class FrankaLink:
         self._worker = Worker("franky")
         self._aborted: str | None = None
         self._success_rate = 1.0
-        self.keeps: object = None
-        """What must live as long as this does."""
 
     @property
     def success_rate(self) -> float:

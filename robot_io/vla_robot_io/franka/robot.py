@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
-import subprocess
-import sys
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +10,18 @@ from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
-from vla_robot_io.franka.fci_proxy import FciProxy
+from vla_robot_io.franka import simulated_controller
+from vla_robot_io.franka.fci_proxy import start_proxy
 from vla_robot_io.franka.franka_link import FrankaLink, FrankaLinkConfig, require_franky
 from vla_robot_io.franka.hand import FrankaHand
 from vla_robot_io.franka.limits import MODELS, FrankaModel
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.gripper import Gripper, NoGripper
 from vla_robot_io.links.late_link import LateLink
 from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import ArmLink, KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
-from vla_robot_io.links.shadow import ShadowedArm
+from vla_robot_io.links.shadow import shadow, with_shadow
 from vla_robot_io.panda import MAX_OPENING_M
 
 RATE_HZ = 50.0
@@ -97,28 +96,23 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
         ConfigError: if franky-sim is not installed.
     """
     require_library("franky_sim", package="franky-sim", extra="franka-emulated")
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
-    if "virtual" not in entries:
-        raise unknown("robot that is the shadow", "virtual", entries)
-    robot: Robot = entries["virtual"].load()(clock, rate_hz=100.0, arm="panda", **scene)
-    arm = make_arm(clock, LateLink(_begin), MODELS["fr3"], "emulated FR3", rate_hz)
-    return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm))
+    robot = shadow("panda", clock, scene)
+    kept: list[ControllerProcess] = []
+    arm = make_arm(clock, LateLink(lambda: _begin(kept)), MODELS["fr3"], "emulated FR3", rate_hz)
+    return with_shadow(arm, robot)
 
 
-def _begin() -> FrankaLink:
-    """Start the simulated controller, and the proxy before it.
+def _begin(kept: list[ControllerProcess]) -> FrankaLink:
+    """Start the simulated controller, and the proxy before it; both are added to what is kept.
 
     Raises:
-        OSError: if it does not start.
+        OSError: if one does not start.
     """
     start = ArmKinematics("panda").rest_posture.tolist()
-    command = [sys.executable, "-m", "vla_robot_io.franka.simulated_controller", _SIMULATED, *map(repr, start)]
-    # It ends when its standard input does, which is when this process does.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    if process.stdout.readline().strip() != "done":
-        raise OSError(f"the simulated controller at {_SIMULATED} did not start: is another one running?")
-    proxy = FciProxy(_PROXY, _SIMULATED)
-    link = FrankaLink(FrankaLinkConfig(proxy.host, real_time=False), NoGripper(MAX_OPENING_M))
-    link.keeps = (process, proxy)
-    return link
+    with contextlib.ExitStack() as stack:
+        arguments = [repr(angle) for angle in start]
+        controller = ControllerProcess(simulated_controller.__name__, _SIMULATED, arguments)
+        stack.callback(controller.close)
+        kept += [controller, start_proxy(_PROXY, _SIMULATED)]
+        stack.pop_all()
+    return FrankaLink(FrankaLinkConfig(_PROXY, real_time=False), NoGripper(MAX_OPENING_M))

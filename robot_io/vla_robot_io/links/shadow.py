@@ -6,9 +6,33 @@ cameras and things to grasp, that is always told to be where the other one says 
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
-from vla.interfaces import Applied, Arm, ArmCommand, ArmMode, ArmSpec, ArmState
+from vla.interfaces import Applied, Arm, ArmCommand, ArmMode, ArmSpec, ArmState, Clock, Robot
+from vla_robot_io.drivers import driver
+
+SHADOW_RATE_HZ = 100.0
+"""The shadow takes a new command every time it is looked at: ten milliseconds smooth what the other does."""
+
+
+def shadow(model: str, clock: Clock, scene: dict[str, Any]) -> Robot:
+    """The simulated robot that will do as another arm of this model does.
+
+    Args:
+        scene: what it is to be made with.
+
+    Raises:
+        ConfigError: if there is no simulator.
+    """
+    make = driver("virtual", "robot that is the shadow")
+    return make(clock, rate_hz=SHADOW_RATE_HZ, arm=model, **scene)
+
+
+def with_shadow(arm: Arm, shadow: Robot) -> Robot:
+    """An arm in the world of its shadow. It lives by real time, as its controller does."""
+    return dataclasses.replace(shadow, arm=ShadowedArm(arm, shadow.arm), is_simulated=False)
 
 
 class ShadowedArm:

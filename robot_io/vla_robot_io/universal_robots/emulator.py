@@ -5,7 +5,7 @@
             ──30003── script port: a program that comes is running
             ──63352── a Robotiq gripper's server
 
-`EmulatedController` starts it, and tells it what goes wrong, a line at a time.
+`start_anywhere` starts it; what goes wrong it is told a line at a time.
 
 It must not share a process with ur-rtde, which holds the interpreter while it connects. The joints are a first-order
 lag with a speed limit: enough for what a driver has to get right, nothing to tune a controller with. Commands are told
@@ -15,17 +15,15 @@ by number, as ur-rtde writes them into its registers: 11 servo, 16 stop servoing
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import select
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.universal_robots import rtde_protocol as rtde
 
 RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT, GRIPPER_PORT = 30004, 29999, 30003, 63352
@@ -378,62 +376,25 @@ class _Server:
         wire.close()
 
 
-@dataclasses.dataclass
-class EmulatedController:
-    """A controller in a process of its own, at an address of this machine."""
+def start_anywhere(
+    start: Sequence[float] = START_RAD, *, model: str = "UR5", version: str = "5.12.0"
+) -> ControllerProcess:
+    """A controller in a process of its own, at an address of this machine that no other has; it is told `FAULTS`.
 
-    host: str = "127.0.0.1"
-    model: str = "UR5"
-    """As the dashboard of a UR5e names it."""
-    version: str = "5.12.0"
-    start: Sequence[float] = START_RAD
+    Args:
+        start: joint positions, rad.
+        model: as the dashboard of a UR5e names it.
 
-    @classmethod
-    def anywhere(cls, start: Sequence[float] = START_RAD, **what: str) -> EmulatedController:
-        """One at an address of this machine that no other has; its process ends with this one's.
-
-        Raises:
-            OSError: if there is no such address.
-        """
-        for number in range(2, 255):
-            host = f"127.0.0.{number}"
-            with contextlib.suppress(OSError), socket.create_server((host, RTDE_PORT)):
-                break
-        else:
-            raise OSError("no address of this machine has its ports free")
-        controller = cls(host, start=start, **what)
-        controller.begin()
-        return controller
-
-    def begin(self) -> None:
-        """Start its process; it ends with this one, or when closed."""
-        command = [sys.executable, "-m", __name__, self.host, self.model, self.version, *map(repr, self.start)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._heed()
-
-    def tell(self, fault: str) -> None:
-        """Have it do one of `FAULTS`; returns when it is done."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(fault + "\n")
-        self._process.stdin.flush()
-        self._heed()
-
-    def stop(self) -> None:
-        """Stop its process where it stands, sockets open."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def kill(self) -> None:
-        """End its process at once."""
-        self._process.kill()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _heed(self) -> None:
-        assert self._process.stdout is not None
-        if self._process.stdout.readline().strip() != "done":
-            raise OSError(f"the emulated controller at {self.host} did not start: is one of its ports taken?")
+    Raises:
+        OSError: if there is no such address.
+    """
+    for number in range(2, 255):
+        host = f"127.0.0.{number}"
+        with contextlib.suppress(OSError), socket.create_server((host, RTDE_PORT)):
+            break
+    else:
+        raise OSError("no address of this machine has its ports free")
+    return ControllerProcess(__name__, host, (model, version, *map(repr, start)))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from vla.errors import unknown
 from vla.interfaces import ArmSpec, Clock, Robot
 from vla.kinematics import ArmKinematics
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
+from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.gripper import Gripper, NoGripper
 from vla_robot_io.links.late_link import LateLink
 from vla_robot_io.links.link import ArmLink, KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
-from vla_robot_io.links.shadow import ShadowedArm
-from vla_robot_io.universal_robots.emulator import EmulatedController
+from vla_robot_io.links.shadow import shadow, with_shadow
+from vla_robot_io.universal_robots.emulator import start_anywhere
 from vla_robot_io.universal_robots.robotiq import RobotiqGripper
 from vla_robot_io.universal_robots.ur_link import UrLink, UrLinkConfig, require_ur_rtde
 
@@ -82,19 +82,17 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     Raises:
         ConfigError: if there is no simulator.
     """
-    entries = {entry.name: entry for entry in importlib.metadata.entry_points(group="vla.robots")}
-    if "virtual" not in entries:
-        raise unknown("robot that is the shadow", "virtual", entries)
-    # The shadow takes a new command every time it is looked at: ten milliseconds smooth what the other does.
-    robot: Robot = entries["virtual"].load()(clock, rate_hz=100.0, arm="ur5e", **scene)
+    robot = shadow("ur5e", clock, scene)
     opening_m = robot.arm.spec.gripper_high_m
+    kept: list[ControllerProcess] = []
 
     def begin() -> ArmLink:
-        controller = EmulatedController.anywhere(start=ArmKinematics("ur5e").rest_posture.tolist())
+        controller = start_anywhere(ArmKinematics("ur5e").rest_posture.tolist())
+        kept.append(controller)
         return UrLink(UrLinkConfig(controller.host, rate_hz), RobotiqGripper(controller.host, opening_m))
 
     arm = LinkedArm(LateLink(begin), spec_of("emulated UR5e", rate_hz), UR5E, clock)
-    return dataclasses.replace(robot, arm=ShadowedArm(arm, robot.arm), is_simulated=False)
+    return with_shadow(arm, robot)
 
 
 def make_arm(clock: Clock, name: str, config: UrLinkConfig, known: KnownArm, gripper: Gripper) -> LinkedArm:
