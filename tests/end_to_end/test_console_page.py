@@ -22,6 +22,21 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 WITHIN_MS = 60_000
 PHONE = {"width": 390, "height": 844}
+SIZES = {
+    "phone": PHONE,
+    "small phone": {"width": 320, "height": 568},
+    "phone on its side": {"width": 844, "height": 390},
+    "small phone on its side": {"width": 568, "height": 320},
+    "tablet": {"width": 820, "height": 1180},
+    "tablet on its side": {"width": 1180, "height": 820},
+    "desk": {"width": 1440, "height": 900},
+}
+TOUCH_PX = 44
+"""WCAG 2.2, 2.5.5 (AAA): the least width and height of what is pressed."""
+CONTRAST = 4.5
+"""WCAG 2.2, 1.4.3 (AA), for text."""
+
+MEASURES = (Path(__file__).parent / "page_measures.js").read_text(encoding="utf-8")
 
 
 class Run:
@@ -46,6 +61,13 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         return json.loads((self.out / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def console(self) -> int:
+        """The console's process: that child of the run's which was started as a console."""
+        number = self.process.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text(encoding="utf-8").split()
+        return next(int(child) for child in children if b"console" in Path(f"/proc/{child}/cmdline").read_bytes())
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -105,6 +127,11 @@ def is_mode(page: Any, mode: str) -> None:
     playwright.expect(page.locator("#mode")).to_have_text(mode, timeout=WITHIN_MS)
 
 
+def measured(page: Any, call: str) -> Any:
+    """What a function of `page_measures.js` finds."""
+    return page.evaluate(f"({MEASURES}).{call}")
+
+
 def test_the_stop_button_works_while_the_run_is_wedged(page: Any, run: Run) -> None:
     run.process.send_signal(signal.SIGSTOP)
     playwright.expect(page.locator("#link")).to_have_text("run silent")
@@ -125,16 +152,108 @@ def test_a_phone_shows_the_stop_button_and_nothing_is_wider_than_it(browser: Any
     box = phone.locator("#stop").bounding_box()
     assert box["y"] + box["height"] <= PHONE["height"]
     assert box["width"] > 0.8 * PHONE["width"]
-    small = phone.evaluate(
-        "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 40).map((b) => b.id)"
-    )
-    assert small == []
     # Two pages: one drives at a time.
     phone.locator("#take").tap()
     playwright.expect(phone.locator("#pads")).to_be_visible()
     playwright.expect(page.locator("#pads")).to_be_hidden()
     context.close()
     is_mode(page, "hold")
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_in_every_size_stop_is_in_sight_and_all_can_be_pressed(browser: Any, page: Any, run: Run, name: str) -> None:
+    size = SIZES[name]
+    context = browser.new_context(viewport=size, has_touch=True, is_mobile=name != "desk")
+    shown = context.new_page()
+    shown.set_default_timeout(WITHIN_MS)
+    shown.goto(run.address)
+    is_mode(shown, "running")
+    shown.wait_for_function("document.querySelectorAll('#cameras img').length === 2")
+    for _ in ("watching", "driving"):
+        assert shown.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        assert measured(shown, "covered()") == []
+        assert measured(shown, f"small({TOUCH_PX})") == []
+        if shown.locator("#pads").is_hidden():
+            assert measured(shown, "unreached()") == []
+            assert measured(shown, "covered()") == [], "scrolling has moved the stop button"
+            shown.locator("#take").tap()
+            playwright.expect(shown.locator("#pads")).to_be_visible()
+            shown.evaluate("[...document.querySelectorAll('html, section')].forEach((each) => each.scrollTo(0, 0))")
+    # The pads, and the way back, are in sight at once, but on the smallest phone.
+    if name != "small phone":
+        for part in ("#plane", "#height", "#open", "#close", "#back-here"):
+            box = shown.locator(part).bounding_box()
+            assert box["y"] >= 0, part
+            assert box["y"] + box["height"] <= size["height"], part
+    shown.locator("#back-here").tap()
+    playwright.expect(shown.locator("#pads")).to_be_hidden()
+    context.close()
+
+
+def test_on_a_phone_on_its_side_a_stop_shows_at_once_how_to_go_on(browser: Any, page: Any, run: Run) -> None:
+    size = SIZES["phone on its side"]
+    context = browser.new_context(viewport=size, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.set_default_timeout(WITHIN_MS)
+    phone.goto(run.address)
+    is_mode(phone, "running")
+    phone.locator("#stop").tap()
+    is_mode(phone, "fault")
+    playwright.expect(phone.locator("#stop")).to_contain_text("STOPPED")
+    for part in ("#release", "#acknowledge"):
+        playwright.expect(phone.locator(part)).to_be_in_viewport(ratio=1)
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_text_stands_out_in_both_schemes(browser: Any, page: Any, run: Run, scheme: str) -> None:
+    context = browser.new_context(viewport=PHONE, color_scheme=scheme)
+    shown = context.new_page()
+    shown.set_default_timeout(WITHIN_MS)
+    shown.goto(run.address)
+    is_mode(shown, "running")
+    ground = shown.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+    assert (max(ground) < 64) == (scheme == "dark")
+    assert measured(shown, f"faint({CONTRAST})") == []
+    context.close()
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(page: Any, run: Run) -> None:
+    able = "[...document.querySelectorAll('button, input')].filter((b) => b.checkVisibility() && !b.disabled)"
+    wanted = set(page.evaluate(f"{able}.map((each) => each.id || each.textContent)"))
+    reached = set()
+    page.locator("h1").click()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        at = page.evaluate(
+            "(({id, textContent}, {outlineStyle, outlineWidth}) => [id || textContent, outlineStyle, outlineWidth])"
+            "(document.activeElement, getComputedStyle(document.activeElement))"
+        )
+        if at[0] in wanted:
+            reached.add(at[0])
+            assert at[1:] == ["solid", "3px"], at
+    assert reached == wanted
+    page.locator("#hold").focus()
+    page.keyboard.press("Enter")
+    is_mode(page, "hold")
+
+
+def test_the_page_says_that_it_has_lost_the_console(page: Any, run: Run) -> None:
+    expect = playwright.expect
+    expect(page.locator("#lost")).to_be_hidden()
+    # Its connection stays open: nothing but silence tells.
+    console = run.console
+    os.kill(console, signal.SIGSTOP)
+    try:
+        expect(page.locator("#lost")).to_contain_text("No word from the console since")
+        is_mode(page, "unknown")
+        expect(page.locator("#link")).to_have_text("console lost")
+        expect(page.locator("#hold")).to_be_disabled()
+        expect(page.locator("#stop")).to_be_enabled()
+    finally:
+        os.kill(console, signal.SIGCONT)
+    expect(page.locator("#lost")).to_be_hidden()
+    is_mode(page, "running")
 
 
 def test_an_operator_watches_stops_drives_and_ends_a_run_from_the_page(page: Any, run: Run) -> None:

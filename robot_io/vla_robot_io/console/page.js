@@ -3,22 +3,34 @@ import { Plot } from "/plots.js";
 
 const $ = (id) => document.getElementById(id);
 const SILENT_MS = 1500;       // a run that shows nothing new for this long is told to be silent
+const LOST_MS = 2000;         // a console that says nothing for this long, of twenty times a second, is lost
+const ANEW_MS = 5000;         // and is called anew: a connection may be dead long before the browser notices
+const STOP_MS = 1500;         // so long is the answer to one attempt to stop awaited
 const PADS_MS = 40;           // while a finger is on a pad, its place is sent this often
 let socket = null, about = null, standing = {}, isAlive = false, isStopped = null, driver = null, seen = 0;
-let lastToldS = 0, lastNewsMs = 0, lastEvent = 0, actions = [], joints = [], push = {}, gripper = null;
+let lastHeardMs = 0, lostAt = "", calledMs = 0, lastToldS = 0, lastNewsMs = 0, lastEvent = 0, actions = [], joints = [], push = {}, gripper = null;
 
 // ------------------------------------------------------------------ stopping
 
+let stopping = 0;             // attempts to press that nobody has answered yet
 async function stop(body) {
+  const isPress = body === "press";
+  stopping += isPress;
+  show();
+  await tell(body);
+  stopping -= isPress;
+  show();
+}
+async function tell(body) {
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
-      const answer = await fetch("/stop", { method: "POST", body, keepalive: true });
+      const answer = await fetch("/stop", { method: "POST", body, keepalive: true, signal: AbortSignal.timeout(STOP_MS) });
       const told = await answer.json();
       if (!answer.ok) throw new Error(told.error);
       isStopped = told.pressed;
-      return show();
+      return;
     } catch (error) {
-      if (attempt === 2) toast(`NOT STOPPED: ${error.message}. Use the arm's own emergency stop.`, true);
+      if (attempt === 2) toast(`${body === "press" ? "NOT STOPPED" : "not let up"}: ${error.message}. Use the arm's own emergency stop.`, true);
     }
   }
 }
@@ -37,7 +49,7 @@ function send(message) {
   socket.send(JSON.stringify(message));
 }
 const ask = (verb, more = {}) => send({ ask: { verb, ...more } });
-const asks = { hold: "hold", resume: "resume", take: "take_over", back: "hand_back", record: "record",
+const asks = { hold: "hold", resume: "resume", take: "take_over", back: "hand_back", "back-here": "hand_back", record: "record",
   "end-recording": "end_recording", discard: "discard", end: "end" };
 for (const [id, verb] of Object.entries(asks)) $(id).addEventListener("click", () => ask(verb));
 $("keep").addEventListener("click", () => ask("keep", { value: 1 }));
@@ -92,10 +104,19 @@ document.addEventListener("visibilitychange", () => { if (document.hidden) { pus
 // ------------------------------------------------------------------ hearing
 
 function connect() {
+  calledMs = performance.now();
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
   socket.binaryType = "arraybuffer";
-  socket.onmessage = (event) => (typeof event.data === "string" ? hear(JSON.parse(event.data)) : picture(event.data));
+  socket.onmessage = (event) => { lastHeardMs = performance.now(); return typeof event.data === "string" ? hear(JSON.parse(event.data)) : picture(event.data); };
   socket.onclose = () => { socket = null; show(); setTimeout(connect, 700); };
+}
+
+function callAnew() {
+  const since = performance.now() - Math.max(lastHeardMs, calledMs);
+  if (!socket || since < ANEW_MS) return;
+  socket.onclose = socket.onmessage = null;
+  socket.close();
+  connect();
 }
 
 function hear(message) {
@@ -166,42 +187,54 @@ function remember() {
 }
 
 function show() {
-  const isSilent = isAlive && performance.now() - lastNewsMs > SILENT_MS;
-  const mode = !about ? "no run" : standing.mode ?? "starting";
+  const isLost = !isConnected(), isSilent = !isLost && isAlive && performance.now() - lastNewsMs > SILENT_MS;
+  const mode = isLost && lastHeardMs ? "unknown" : !about ? "no run" : standing.mode ?? "starting";
+  lose(isLost);
   $("state").dataset.mode = mode;
-  $("state").dataset.actor = standing.actor ?? "";
+  $("state").dataset.actor = isLost ? "" : standing.actor ?? "";
   $("mode").textContent = mode;
-  $("actor").textContent = { policy: "the policy acts", human: "a human acts", nobody: "nobody acts" }[standing.actor] ?? "";
+  $("actor").textContent = isLost ? "" : { policy: "the policy acts", human: "a human acts", nobody: "nobody acts" }[standing.actor] ?? "";
   $("why").textContent = isSilent ? "the run shows nothing new: press STOP if the arm moves" : standing.why || (standing.reasons || [])[0] || "";
   link(isSilent);
   for (const item of $("modes").children) item.classList.toggle("now", item.dataset.mode === mode);
-  $("cameras").classList.toggle("stale", !isAlive || isSilent);
+  $("cameras").classList.toggle("stale", !isAlive || isSilent || isLost);
   $("stop").classList.toggle("pressed", isStopped === true);
-  $("stop").firstChild.textContent = isStopped ? "STOPPED" : "STOP";
+  $("stop").firstChild.textContent = stopping ? "STOPPING" : isStopped ? "STOPPED" : "STOP";
   $("fault").hidden = !standing.fault && !isStopped;
   $("fault-name").textContent = standing.fault || (isStopped ? "the stop button is pressed" : "");
   $("release").hidden = !isStopped;
   $("acknowledge").hidden = !standing.fault;
   $("acknowledge").disabled = Boolean(isStopped);
-  enable();
+  enable(isAlive && !isLost);
   figures();
   for (const plot of [...actions, ...joints]) plot.draw();
 }
 
+const isConnected = () => socket?.readyState === WebSocket.OPEN && performance.now() - lastHeardMs < LOST_MS;
+
+function lose(isLost) {
+  if (!isLost || !lastHeardMs) lostAt = "";
+  else if (!lostAt) lostAt = new Date().toLocaleTimeString("en-GB");
+  $("lost").hidden = !lostAt;
+  const text = lostAt && `No word from the console since ${lostAt}: what is shown is old, and STOP may not get through. Use the arm's own emergency stop.`;
+  if ($("lost").textContent !== text) $("lost").textContent = text;
+}
+
 function link(isSilent) {
-  const text = !socket || socket.readyState !== WebSocket.OPEN ? "console lost" : !about ? "waiting for a run" : !isAlive ? "run over" : isSilent ? "run silent" : "live";
+  const text = !isConnected() ? (lastHeardMs ? "console lost" : "connecting") : !about ? "waiting for a run" : !isAlive ? "run over" : isSilent ? "run silent" : "live";
   $("link").textContent = text;
   $("link").classList.toggle("bad", text === "console lost" || text === "run silent");
 }
 
-function enable() {
+function enable(isAlive) {
   const actor = standing.actor, isFree = isAlive && !standing.fault && !isStopped;
   $("hold").disabled = !isAlive || actor === "nobody";
   $("resume").disabled = !isFree || actor !== "nobody";
   $("take").disabled = !isFree || (actor === "human" && driver === "you") || !about?.can_drive;
-  $("back").disabled = !isFree || actor !== "human" || !about?.has_policy;
+  $("back").disabled = $("back-here").disabled = !isFree || actor !== "human" || !about?.has_policy;
   $("speed").disabled = $("end").disabled = !isAlive;
   $("pads").hidden = !(isAlive && actor === "human" && driver === "you");
+  document.body.classList.toggle("driving", !$("pads").hidden);
   $("instruction-now").textContent = standing.instruction ? `“${standing.instruction}”` : "";
   if (document.activeElement !== $("speed") && standing.speed !== undefined) { $("speed").value = standing.speed; $("speed-told").value = percent(standing.speed); }
   const recording = standing.recording;
@@ -237,6 +270,11 @@ function toast(text, isBad = false) {
   toasted = setTimeout(() => { $("toast").hidden = true; }, isBad ? 15000 : 5000);
 }
 
-setInterval(show, 500);
+// What a keyboard on the glass covers, where the browser lays it over the page.
+visualViewport?.addEventListener("resize", () => {
+  const covered = visualViewport.scale > 1.01 ? 0 : Math.max(0, innerHeight - visualViewport.height);
+  document.documentElement.style.setProperty("--keyboard", `${covered}px`);
+});
+setInterval(() => { callAnew(); show(); }, 500);
 connect();
 show();

@@ -56,7 +56,7 @@ export class Plot {
   }
 
   axes(pen, width, height, nowX, low, high, y) {
-    pen.fillStyle = "#151a20";
+    pen.fillStyle = style("plot");
     pen.fillRect(0, 14, width, height - 14);
     pen.strokeStyle = style("line");
     pen.lineWidth = 1;
