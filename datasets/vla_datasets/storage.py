@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from vla.errors import ConfigError, StoreError
+from vla.errors import StoreError
+from vla.libraries import require_library
 from vla_datasets.commits import StagingFolder, clean_staging, commit_folder, staging_folders
 
 EPISODES = "episodes"
@@ -325,13 +326,10 @@ class _UploadedStaging:
 
 
 def _connect(address: str) -> Any:
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
-    except ImportError as error:
-        raise ConfigError(
-            f"{address} needs obstore, which is not installed: uv pip install 'vla-stack[cloud]'"
-        ) from error
+    require_library("obstore", what=address, extra="cloud")
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
     try:
         return from_url(address)
     except (BaseError, ValueError) as error:

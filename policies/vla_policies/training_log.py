@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import importlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,8 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vla.errors import ConfigError
 from vla.files import write_atomically
+from vla.libraries import require_library
 from vla_policies.trainer import StepMetrics
 from vla_policies.weights_and_biases import WeightsAndBiases
 
@@ -114,10 +113,5 @@ def in_short(metrics: StepMetrics) -> str:
 
 def _board(folder: Path, step: int) -> Any:
     """TensorBoard's writer, whose figures behind `step` are dropped."""
-    try:
-        writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"tensorboard=true needs a package that is not installed ({error.name}): pip install 'vla-stack[tracking]'"
-        ) from error
-    return writer(str(folder), purge_step=step + 1)
+    board = require_library("torch.utils.tensorboard", what="tensorboard=true", extra="tracking")
+    return board.SummaryWriter(str(folder), purge_step=step + 1)

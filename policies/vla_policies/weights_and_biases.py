@@ -6,14 +6,13 @@ network, whose figures `wandb sync` sends later from OUT/wandb.
 
 from __future__ import annotations
 
-import importlib
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vla.errors import ConfigError
 from vla.files import write_atomically
+from vla.libraries import require_library
 
 RUN_ID = "wandb-id"
 """File that holds the run's name there, so that a run that goes on is the same one."""
@@ -31,12 +30,7 @@ class WeightsAndBiases:
         Raises:
             ConfigError: if the package is not installed.
         """
-        try:
-            library: Any = importlib.import_module("wandb")
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"wandb=true needs a package that is not installed ({error.name}): pip install 'vla-stack[wandb]'"
-            ) from error
+        library = require_library("wandb", what="wandb=true", extra="wandb")
         self._run = library.init(dir=str(out), id=_run_id(out), name=out.name, resume="allow", config=dict(config))
         # Its own count of steps can only grow; a run that goes back to a checkpoint counts some again.
         self._run.define_metric("*", step_metric="step")

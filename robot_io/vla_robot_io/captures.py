@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from vla.errors import ConfigError
+from vla.libraries import require_library
 from vla_robot_io.camera_serials import PREFIX, device_of
-from vla_robot_io.links.library import require_library
 
 REALSENSE = "realsense"
 REALSENSE_HZ = 30
@@ -114,7 +114,7 @@ class RealSenseCapture:
         Raises:
             ConfigError: if the library is not installed, or no such camera starts.
         """
-        self._library = library or require_library("pyrealsense2", package="pyrealsense2", extra="realsense")
+        self._library = library or require_library("pyrealsense2", what="a RealSense camera", extra="realsense")
         self._pipeline, config = self._library.pipeline(), self._library.config()
         if serial:
             config.enable_device(serial)

@@ -115,7 +115,7 @@ def test_rerun_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     assert main(["data", "view", f"data={store.path}", f"rerun={tmp_path / 'a.rrd'}"]) == 2
-    assert "needs rerun-sdk, which is not installed: uv pip install 'vla-stack[rerun]'" in capsys.readouterr().err
+    assert "needs a package that is not installed (rerun): uv pip install 'vla-stack[rerun]'" in capsys.readouterr().err
 
 
 def test_a_recording_for_rerun_is_written(store: EpisodeStore, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_an_unknown_engine_in_a_name_is_refused() -> None:
 
 @pytest.mark.usefixtures("no_pybullet")
 def test_a_missing_package_is_named_with_the_way_to_get_it() -> None:
-    with pytest.raises(ConfigError, match=r"not installed \(pybullet\): pip install 'vla-stack\[bullet\]'"):
+    with pytest.raises(ConfigError, match=r"not installed \(pybullet\): uv pip install 'vla-stack\[bullet\]'"):
         suite(staged("tabletop", BULLET)).require()
 
 

@@ -43,7 +43,7 @@ def _load(folder: Path) -> None:
 
 @pytest.mark.skipif(HAS_LEROBOT, reason="LeRobot is installed")
 def test_without_lerobot_the_extra_is_named(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"not installed \(lerobot\): pip install 'vla-stack\[lerobot\]'"):
+    with pytest.raises(ConfigError, match=r"not installed \(lerobot\): uv pip install 'vla-stack\[lerobot\]'"):
         _load(folder)
 
 

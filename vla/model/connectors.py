@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla.errors import ConfigError
+from vla.libraries import require_library
 
 Seen = tuple[Float[Tensor, "batch connected width"], Bool[Tensor, "batch connected"]]
 """Tokens, and which of them are padding."""
@@ -156,12 +157,9 @@ class QFormer(nn.Module):
             raise ConfigError(
                 f"a q_former needs a query and {heads} heads that divide {width}, got {num_queries} queries"
             )
-        try:
-            from transformers import Blip2QFormerConfig, Blip2QFormerModel
-        except ImportError as error:
-            raise ConfigError(
-                "connector=q_former needs transformers, which is not installed: uv pip install 'vla-stack[backbones]'"
-            ) from error
+        require_library("transformers", what="connector=q_former", extra="backbones")
+        from transformers import Blip2QFormerConfig, Blip2QFormerModel
+
         sizes = Blip2QFormerConfig(
             hidden_size=width,
             encoder_hidden_size=seen,

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
-from vla.errors import ConfigError
+from vla.libraries import require_library
 from vla.model.llama import GEMMA_2B, LlamaConfig, LlamaDecoder
 
 if TYPE_CHECKING:
@@ -163,12 +163,9 @@ def _tower(config: TowerConfig) -> VisionTransformer:
     Raises:
         ConfigError: if timm is not installed.
     """
-    try:
-        from timm.models.vision_transformer import VisionTransformer
-    except ImportError as error:
-        raise ConfigError(
-            "vision towers need timm, which is not installed: uv pip install 'vla-stack[backbones]'"
-        ) from error
+    require_library("timm", what="a vision tower", extra="backbones")
+    from timm.models.vision_transformer import VisionTransformer
+
     return VisionTransformer(
         img_size=config.image_size,
         patch_size=config.patch,

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
-from vla.errors import ConfigError
+from vla.libraries import require_library
 
 CHANNELS_A_GROUP = 16
 STRIDE = 32
@@ -47,12 +47,7 @@ class ResidualTower(nn.Module):
             ConfigError: if timm is not installed.
         """
         super().__init__()
-        try:
-            import timm
-        except ImportError as error:
-            raise ConfigError(
-                f"backbone.tower={kind.value} needs timm, which is not installed: uv pip install 'vla-stack[backbones]'"
-            ) from error
+        timm = require_library("timm", what=f"backbone.tower={kind.value}", extra="backbones")
         self.net: nn.Module = timm.create_model(kind.value, num_classes=0, norm_layer=_group_norm)
 
     def forward(

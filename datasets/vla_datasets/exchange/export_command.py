@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import track
 
 from vla import cli
-from vla.errors import ConfigError, DataError
+from vla.errors import DataError
 from vla.interfaces import Episode
-from vla_datasets.exchange.source_formats import INSTALL_LINE
+from vla.libraries import require_library
 from vla_datasets.exchange.staged_folder import staged_folder
 from vla_datasets.exchange.video_writer import VideoCodec, VideoSettings
 from vla_datasets.store import EpisodeStore
@@ -79,10 +79,7 @@ def export_data(config: ExportConfig) -> int:
     Raises:
         VlaError: if the store cannot be read or LeRobot cannot hold it; nothing is at `out` then.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"format={config.format.value} needs the package {error.name}: {INSTALL_LINE}") from None
+    require_library("pyarrow", what=f"format={config.format.value}", extra="exchange")
     store = EpisodeStore.open(config.data)
     with staged_folder(config.out) as folder:
         _write(store, folder, _settings(config))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vla.errors import ConfigError, DataError
+from vla.errors import DataError
+from vla.libraries import require_library
 
 if TYPE_CHECKING:
     import h5py
@@ -43,10 +44,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises:
         ConfigError: if h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise ConfigError("HDF5 needs h5py: uv pip install 'vla-stack[exchange]'") from None
+    require_library("h5py", what=f"{path}, an HDF5 file,", extra="exchange")
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-import importlib
 from pathlib import Path
 
-from vla.errors import ConfigError, DataError
+from vla.errors import DataError
+from vla.libraries import require_library
 from vla_datasets.exchange.raw_episode import SourceReader
 
 
@@ -33,7 +33,6 @@ MODULES = {
     SourceFormat.VIDEOS: "vla_datasets.exchange.video_folder",
 }
 """Each has `open_source(path) -> SourceReader`."""
-INSTALL_LINE = "uv pip install 'vla-stack[exchange]'"
 
 
 def open_source(kind: SourceFormat, path: Path) -> SourceReader:
@@ -45,8 +44,4 @@ def open_source(kind: SourceFormat, path: Path) -> SourceReader:
     """
     if not path.exists():
         raise DataError(f"there is nothing at source={path}")
-    try:
-        module = importlib.import_module(MODULES[kind])
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"format={kind.value} needs the package {error.name}: {INSTALL_LINE}") from None
-    return module.open_source(path)
+    return require_library(MODULES[kind], what=f"format={kind.value}", extra="exchange").open_source(path)

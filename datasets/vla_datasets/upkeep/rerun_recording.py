@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vla.embodiment import Field
-from vla.errors import ConfigError
 from vla.interfaces import Episode
+from vla.libraries import require_library
 from vla_datasets.store import EpisodeStore
 
 APPLICATION = "vla"
@@ -56,9 +55,4 @@ def _log_fields(rerun: Any, recording: Any, path: str, fields: Sequence[Field], 
 
 
 def _rerun(path: Path) -> Any:
-    try:
-        return importlib.import_module("rerun")
-    except ImportError as error:
-        raise ConfigError(
-            f"rerun={path} needs rerun-sdk, which is not installed: uv pip install 'vla-stack[rerun]'"
-        ) from error
+    return require_library("rerun", what=f"rerun={path}", extra="rerun")

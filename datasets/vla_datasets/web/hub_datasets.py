@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla.errors import ConfigError, DataError
+from vla.libraries import require_library
 from vla_datasets.web.pictures import MAX_PIXELS, decode_picture
 from vla_datasets.web.samples import WebSample
 
@@ -91,10 +92,9 @@ class HubCorpus:
 
 
 def _load(path: Path | str) -> Any:
-    try:
-        import datasets.config
-    except ImportError:
-        raise ConfigError("Hugging Face datasets are read by 'datasets': uv pip install 'vla-stack[hub]'") from None
+    require_library("datasets", what=f"{path}, a Hugging Face dataset,", extra="hub")
+    import datasets.config
+
     is_folder = Path(path).is_dir()
     if not is_folder and not datasets.config.HF_HUB_OFFLINE:
         raise ConfigError(f"{path} is not a folder; to read it from the cache set HF_HUB_OFFLINE=1: nothing is fetched")

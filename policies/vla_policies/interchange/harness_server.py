@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vla.errors import ConfigError, ObservationError
+from vla.errors import ObservationError
 from vla.interfaces import Observation, Policy
+from vla.libraries import require_library
 from vla_policies.chunking import ChunkExecution, ExecutionConfig, make_execution
 from vla_policies.interchange.feature_mapping import FeatureMapping
 from vla_policies.interchange.pictures import resized
@@ -142,12 +142,7 @@ def serve_harness(server: HarnessServer, host: str, port: int) -> None:
     Raises:
         ConfigError: naming the extra, if the harness is not installed.
     """
-    try:
-        harness = importlib.import_module("vla_eval.model_servers.serve")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"protocol=vla_eval needs a package that is not installed ({error.name}): pip install 'vla-stack[harness]'"
-        ) from error
+    harness = require_library("vla_eval.model_servers.serve", what="protocol=vla_eval", extra="harness")
     asyncio.run(harness.serve_async(server, host=host, port=port))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import importlib
 import json
 import os
 from collections.abc import Mapping
@@ -23,7 +22,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError, ConfigError, EmbodimentMismatch
+from vla.errors import CheckpointError, EmbodimentMismatch
+from vla.libraries import require_library
 from vla_policies.interchange.feature_mapping import MAPPING_FILE, FeatureMapping, read_mapping, same_names
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -173,9 +173,4 @@ def _check_weights(file: Path, policy: Any) -> None:
 def _lerobot() -> dict[str, Any]:
     os.environ.update(OFFLINE)
     names = ("lerobot.policies", "lerobot.configs.policies", "lerobot.policies.factory", "lerobot.processor")
-    try:
-        return {name: importlib.import_module(name) for name in names}
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"policy=lerobot:... needs a package that is not installed ({error.name}): pip install 'vla-stack[lerobot]'"
-        ) from error
+    return {name: require_library(name, what="policy=lerobot:...", extra="lerobot") for name in names}

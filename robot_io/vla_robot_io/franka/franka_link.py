@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla.errors import ArmError
+from vla.libraries import require_library
 from vla_robot_io.franka.limits import model_in
 from vla_robot_io.links.gripper import Gripper
-from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import Identity, Measurement, Sent, Trouble
 from vla_robot_io.links.worker import Worker
 
@@ -37,7 +37,7 @@ def require_franky() -> Any:
     Raises:
         ConfigError: with the line that installs it.
     """
-    return require_library("franky", package="franky-control", extra="franka")
+    return require_library("franky", what="driver=franka", extra="franka")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from vla.errors import unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
+from vla.libraries import require_library
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.franka import simulated_controller
 from vla_robot_io.franka.fci_proxy import start_proxy
@@ -18,7 +19,6 @@ from vla_robot_io.franka.limits import MODELS, FrankaModel
 from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.links.gripper import Gripper, NoGripper
 from vla_robot_io.links.late_link import LateLink
-from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import ArmLink, KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.links.shadow import shadow, with_shadow
@@ -95,7 +95,7 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     Raises:
         ConfigError: if franky-sim is not installed.
     """
-    require_library("franky_sim", package="franky-sim", extra="franka-emulated")
+    require_library("franky_sim", what="driver=franka host=emulated", extra="franka-emulated")
     robot = shadow("panda", clock, scene)
     kept: list[ControllerProcess] = []
     arm = make_arm(clock, LateLink(lambda: _begin(kept)), MODELS["fr3"], "emulated FR3", rate_hz)

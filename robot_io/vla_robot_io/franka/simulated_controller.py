@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from vla_robot_io.links.library import require_library
+from vla.libraries import require_library
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until standard input ends."""
     host, *start = arguments
-    library = require_library("franky_sim", package="franky-sim", extra="franka-emulated")
+    library = require_library("franky_sim", what="the simulated controller", extra="franka-emulated")
     simulator = importlib.import_module("franky_sim.mujoco_simulator").MujocoSimulator()
     simulator.add_robot([float(joint) for joint in start] or library.DEFAULT_INITIAL_JOINT_POS)
     simulator.init()

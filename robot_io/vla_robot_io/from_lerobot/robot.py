@@ -11,12 +11,12 @@ from typing import Any
 from vla.errors import ArmError, ConfigError, unknown
 from vla.interfaces import Clock, Robot
 from vla.kinematics import ArmKinematics
+from vla.libraries import require_library
 from vla_robot_io.drivers import driver
 from vla_robot_io.equipment import late_cameras, read_embodiment, require_options
 from vla_robot_io.from_lerobot.arm_as_lerobot import ArmAsLerobot
 from vla_robot_io.from_lerobot.joint_mapping import Unit, load_mapping, mapping_of
 from vla_robot_io.from_lerobot.lerobot_link import LerobotLink, LerobotRobot
-from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import KnownArm
 from vla_robot_io.links.linked_arm import LinkedArm
 from vla_robot_io.links.plausibility import PlausibilityConfig
@@ -73,7 +73,7 @@ def make_robot(
         scene = {"instruction": instruction, "seed": seed, "arm": arm, "task": task}
         return emulated_robot(clock, behind, Unit(unit), rate_hz=rate_hz, scene=scene)
     what = f"LeRobot's '{type}'"
-    require_library("lerobot", package="lerobot", extra="lerobot")
+    require_library("lerobot", what="driver=lerobot", extra="lerobot")
     require_options(what, {"mapping": mapping, "embodiment": embodiment, "cameras": cameras})
     mapped, body = load_mapping(mapping), read_embodiment(Path(embodiment))
     theirs = make_lerobot_robot(type, settings or {}, keeps_torque=keeps_torque)
@@ -110,7 +110,7 @@ def make_lerobot_robot(type: str, settings: dict[str, Any], *, keeps_torque: boo
     Raises:
         ConfigError: if LeRobot is not installed or has no such robot, a setting is wrong, or torque would go off.
     """
-    robots = require_library("lerobot.robots", package="lerobot", extra="lerobot")
+    robots = require_library("lerobot.robots", what="driver=lerobot", extra="lerobot")
     for module in pkgutil.iter_modules(robots.__path__):
         if module.ispkg:
             importlib.import_module(f"lerobot.robots.{module.name}")

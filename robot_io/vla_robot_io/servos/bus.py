@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from vla.errors import ArmError, ConfigError
+from vla.errors import ArmError
+from vla.libraries import require_library
 from vla_robot_io.servos.packets import (
     BROADCAST,
     PING,
@@ -109,10 +110,7 @@ class SerialWire:
             ConfigError: if pyserial is not installed, or no adapter has this number.
             OSError: if there is no such port, or somebody else has it.
         """
-        try:
-            import serial
-        except ModuleNotFoundError as error:
-            raise ConfigError("a serial port needs pyserial: pip install 'vla-stack[robots]'") from error
+        serial = require_library("serial", what="a serial port", extra="robots")
         self._serial = serial.Serial(port_of(port), baud, timeout=0, exclusive=True)
 
     def send(self, content: bytes) -> None:

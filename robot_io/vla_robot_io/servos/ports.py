@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from vla.errors import ConfigError
+from vla.libraries import require_library
 
 PREFIX = "serial="
 """A port that is named like this, `serial=A1B2`, is found by its adapter's serial number."""
@@ -52,8 +53,4 @@ def port_of(name: str, connected: Callable[[], Iterable[Port]] | None = None) ->
 
 
 def _connected() -> Iterable[Port]:
-    try:
-        from serial.tools.list_ports import comports
-    except ModuleNotFoundError as error:
-        raise ConfigError("a serial port needs pyserial: pip install 'vla-stack[robots]'") from error
-    return comports()
+    return require_library("serial.tools.list_ports", what="a serial port", extra="robots").comports()

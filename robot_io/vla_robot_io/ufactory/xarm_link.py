@@ -17,8 +17,8 @@ from jaxtyping import Float64
 
 from vla.errors import ArmError
 from vla.interfaces import Clock
+from vla.libraries import require_library
 from vla_robot_io.links.gripper import Gripper
-from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import Identity, Measurement, Sent, Trouble
 from vla_robot_io.links.worker import Worker
 from vla_robot_io.ufactory.codes import SERVO_MODE, SLEEPING, STOPPING, trouble_in
@@ -34,8 +34,7 @@ def require_xarm() -> Any:
     Raises:
         ConfigError: with the line that installs it.
     """
-    require_library("xarm", package="xarm-python-sdk", extra="xarm")
-    return require_library("xarm.wrapper", package="xarm-python-sdk", extra="xarm")
+    return require_library("xarm.wrapper", what="driver=xarm", extra="xarm")
 
 
 @dataclasses.dataclass(frozen=True)

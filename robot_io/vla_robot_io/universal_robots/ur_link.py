@@ -25,8 +25,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from vla.errors import ArmError, VlaError
+from vla.libraries import require_library
 from vla_robot_io.links.gripper import Gripper
-from vla_robot_io.links.library import require_library
 from vla_robot_io.links.link import Identity, Measurement, Sent, Trouble
 from vla_robot_io.links.worker import Worker
 from vla_robot_io.universal_robots.safety_bits import PROGRAM_RUNNING, trouble_in
@@ -248,7 +248,7 @@ def _at_its_border(happened: str) -> Iterator[None]:
 
 
 def _library(name: str) -> ModuleType:
-    return require_library(name, package="ur-rtde", extra="ur")
+    return require_library(name, what="driver=ur", extra="ur")
 
 
 def _numbers_of(version: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import vla
 from vla.errors import ConfigError, VlaError
-from vla_sim.launching.library import package
+from vla.libraries import require_library
 
 _PASSED_ON = ("MUJOCO_GL", "PYOPENGL_PLATFORM")
 """What workers on other machines draw with, as this process does."""
@@ -38,7 +38,7 @@ def ray_cluster(config: RayConfig, workers: int | None = None) -> Iterator[Any]:
     Raises:
         ConfigError: if Ray is not installed, or nobody answers at the address.
     """
-    ray = package("ray")
+    ray = require_library("ray", what="launcher=ray", extra="ray")
     if ray.is_initialized():
         yield ray
         return

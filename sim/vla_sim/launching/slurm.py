@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vla.errors import ConfigError
-from vla_sim.launching.library import package
+from vla.libraries import require_library
 
 _POLL_S = 1.0
 _DONE = (0, 3)
@@ -62,7 +62,7 @@ def run_jobs(command: str, shares: Sequence[Sequence[str]], folder: Path, config
     Raises:
         ConfigError: if submitit is not installed, there is no SLURM, or a job failed; the others' outcomes are kept.
     """
-    submitit = package("submitit")
+    submitit = require_library("submitit", what="launcher=slurm", extra="slurm")
     executor = _executor(submitit, folder, config)
     own = [sys.executable, "-m", "vla", command]
     with executor.batch():

@@ -14,7 +14,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from vla.errors import ConfigError
+from vla.libraries import require_library
 
 WELD = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0)
 """Anchor (3), relative position (3), relative quaternion wxyz (4), torque scale: as Meta-World has them."""
@@ -27,14 +27,11 @@ def metaworld() -> ModuleType:
     Raises:
         ConfigError: naming the extra, if it is not installed.
     """
-    try:
-        package = importlib.import_module("metaworld")
-        base = importlib.import_module("metaworld.sawyer_xyz_env").SawyerMocapBase
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"suite 'metaworld' needs a package that is not installed ({error.name}): "
-            "pip install 'vla-stack[metaworld]'"
-        ) from error
+    package, module = (
+        require_library(name, what="suite 'metaworld'", extra="metaworld")
+        for name in ("metaworld", "metaworld.sawyer_xyz_env")
+    )
+    base: Any = module.SawyerMocapBase
     base.reset_mocap_welds = reset_mocap_welds
     return package
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import importlib
 import os
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-from vla.errors import ConfigError
+from vla.libraries import require_library
 
 
 @functools.cache
@@ -21,14 +20,8 @@ def pybullet() -> ModuleType:
     Raises:
         ConfigError: naming the extra, if it is not installed.
     """
-    try:
-        with _quiet():
-            return importlib.import_module("pybullet")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "engine=bullet and pictures=bullet need a package that is not installed (pybullet): "
-            "pip install 'vla-stack[bullet]', which compiles it for some minutes"
-        ) from error
+    with _quiet():  # to install it takes some minutes: it is compiled
+        return require_library("pybullet", what="engine=bullet or pictures=bullet", extra="bullet")
 
 
 def disconnect(client: int) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, unknown
+from vla.libraries import require_library
 from vla.model.vlm.internvl_family import InternVLFamily
 from vla.model.vlm.openvla_family import OpenVlaFamily
 from vla.model.vlm.openvla_parts import OpenVlaWhole, openvla_sizes
@@ -180,10 +181,4 @@ def sizes_only(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError(
-            "pretrained backbones need transformers, which is not installed: uv pip install 'vla-stack[backbones]'"
-        ) from error
-    return transformers
+    return require_library("transformers", what="a pretrained backbone", extra="backbones")

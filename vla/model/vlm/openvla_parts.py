@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vla.errors import ConfigError
+from vla.libraries import require_library
 from vla.model.vlm.pictures import HALVES, IMAGENET_MEAN, IMAGENET_STD, Triple
 
 
@@ -160,12 +161,9 @@ class OpenVlaWhole(nn.Module):
 
 
 def _whole_tower(tower: WholeTower, image_size: int) -> nn.Module:
-    try:
-        from timm.models.vision_transformer import VisionTransformer
-    except ImportError as error:
-        raise ConfigError(
-            "vision towers need timm, which is not installed: uv pip install 'vla-stack[backbones]'"
-        ) from error
+    require_library("timm", what="a vision tower", extra="backbones")
+    from timm.models.vision_transformer import VisionTransformer
+
     return VisionTransformer(
         img_size=image_size,
         patch_size=tower.patch,
