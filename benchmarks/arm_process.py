@@ -30,7 +30,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks import served_arm
-from benchmarks.held_arms import Runtime, arm, busy_cores, percentiles, robots, runtime, tell, told_times
+from benchmarks.held_arms import (
+    Runtime,
+    arm,
+    busy_cores,
+    minutes_of,
+    percentiles,
+    robots,
+    runtime,
+    tell,
+    told_times,
+    trials_of,
+)
 from vla.clearance import ArmClearance
 from vla.clock import VirtualClock
 from vla.errors import ArmHeld
@@ -66,8 +77,7 @@ COMMANDS = 20_000
 
 def measurements(store: str | None) -> dict[str, Any]:
     """Print and give back all of it."""
-    trials = int(os.environ.get("ARM_PROCESS_TRIALS", "20"))
-    minutes = float(os.environ.get("ARM_PROCESS_MINUTES", "1"))
+    trials, minutes = trials_of(os.environ), minutes_of(os.environ)
     virtual_minutes = float(os.environ.get("ARM_PROCESS_VIRTUAL_MINUTES", "60"))
     found: dict[str, Any] = {"trials": trials, "envelope": _costs(), "virtual": _by_virtual_clock(virtual_minutes)}
     for robot in robots(os.environ):

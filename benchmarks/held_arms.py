@@ -47,6 +47,16 @@ def robots(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(named.split(",")) if named else ROBOTS
 
 
+def trials_of(environment: Mapping[str, str]) -> int:
+    """How often each death is died: ARM_PROCESS_TRIALS."""
+    return int(environment.get("ARM_PROCESS_TRIALS", "20"))
+
+
+def minutes_of(environment: Mapping[str, str]) -> float:
+    """How long a healthy run takes: ARM_PROCESS_MINUTES."""
+    return float(environment.get("ARM_PROCESS_MINUTES", "1"))
+
+
 @dataclasses.dataclass
 class Runtime:
     """A process that plans for an arm, and what the arm's process tells of it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import socket
 import subprocess
@@ -24,7 +25,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.held_arms import SPEC, Runtime, arm, busy_cores, runtime, tell, told_times
+from benchmarks.held_arms import (
+    SPEC,
+    Runtime,
+    arm,
+    busy_cores,
+    minutes_of,
+    robots,
+    runtime,
+    tell,
+    told_times,
+    trials_of,
+)
 from benchmarks.relay import Relay
 from vla.errors import ArmHeld, VlaError
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
@@ -101,6 +113,15 @@ def served() -> Iterator[Server]:
             yield server
         finally:
             server.end()
+
+
+def measurements(store: str | None) -> dict[str, Any]:
+    """Print and give back the part of `arm_process` that is about servers; the environment says how much."""
+    trials, minutes = trials_of(os.environ), minutes_of(os.environ)
+    found: dict[str, Any] = {"trials": trials}
+    for robot in robots(os.environ):
+        found |= times_to_hold(robot, trials)
+    return {"served_arm": found | {"served_minutes": false_holds(minutes)}}
 
 
 def times_to_hold(robot: str, trials: int) -> dict[str, Any]:
