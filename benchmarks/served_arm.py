@@ -38,7 +38,7 @@ from benchmarks.held_arms import (
     trials_of,
 )
 from benchmarks.relay import Relay
-from vla.errors import ArmHeld, VlaError
+from vla.errors import ArmHeld
 from vla_policies.chunking import ExecutionConfig, ExecutionMode
 from vla_policies.loading import load_remote
 from vla_policies.rollout import rollout
@@ -174,16 +174,16 @@ def _drive(environment: ArmEnvironment, url: str, goes_on: Callable[[], bool]) -
         environment, Attendance(), None, lambda kind, text: None, policy_objection=watch.objection
     )
     operated.begin(SPEC)
-    number = 0
+    limited, number = _Limited(operated, goes_on), 0
     while goes_on():
         number += 1
-        # Where it is not lost an episode ends with this action.
-        limited = _Limited(operated, goes_on)
-        with contextlib.suppress(VlaError):
-            list(rollout(policy, [limited], [dataclasses.replace(SPEC, seed=number)], EXECUTION))
+        # What ends an episode before its time is in its result, and not looked at.
+        list(rollout(policy, [limited], [dataclasses.replace(SPEC, seed=number)], EXECUTION))
         with contextlib.suppress(ArmHeld):
             environment.hold()
         environment.go_on()
+        # An action that answers what was seen before all this would come too late.
+        operated.wait()
     policy.close()
 
 
