@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ObservationError
+from vla.normalization import Statistics
 
 # --------------------------------------------------------------------------- what is seen and done
 
@@ -182,6 +183,16 @@ class Policy(Protocol):
         Raises:
             ObservationError: if an observation is not what the embodiment promises.
         """
+        ...
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A policy that knows what it was trained on."""
+
+    @property
+    def state_statistics(self) -> Statistics | None:
+        """Of the numbers of proprioception in its training; None for a policy that was not trained."""
         ...
 
 

@@ -21,6 +21,7 @@ from vla.embodiment import Embodiment
 from vla.errors import CheckpointError
 from vla.interfaces import ActionChunk, Observation, check_observation
 from vla.model.continuous import Committed
+from vla.normalization import Statistics
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.model_inputs import InputMaker
 from vla_policies.telling import ask_all, tell
@@ -68,6 +69,11 @@ class ContinuousPolicy:
     @property
     def embodiment(self) -> Embodiment:
         return self._checkpoint.embodiment
+
+    @property
+    def state_statistics(self) -> Statistics:
+        """Of the numbers of proprioception in its training."""
+        return self._checkpoint.statistics
 
     @property
     def horizon(self) -> int:

@@ -25,6 +25,7 @@ from jaxtyping import Float32
 from vla.embodiment import Embodiment, require_same_embodiment
 from vla.errors import ServerError, VlaError
 from vla.interfaces import ActionChunk, Observation, check_observation
+from vla.normalization import Statistics
 from vla_policies.serving.access import read_token
 from vla_policies.serving.client import Client, check_url, connected
 from vla_policies.serving.messages import Begin, Greeting, Header, Request
@@ -85,6 +86,11 @@ class RemotePolicy:
     @property
     def embodiment(self) -> Embodiment:
         return self.greeting.embodiment
+
+    @property
+    def state_statistics(self) -> Statistics | None:
+        """Of the numbers of proprioception in its training; None for a policy that was not trained."""
+        return self.greeting.state_statistics
 
     @property
     def horizon(self) -> int:

@@ -195,7 +195,7 @@ async def _serve(config: ServeConfig, policy: Policy, token: str | None, tls: ss
     from vla_policies.serving.messages import Greeting
     from vla_policies.serving.server import PolicyServer, ServerLimits
 
-    greeting = Greeting(config.policy, checkpoint_hash(config.policy), policy.embodiment, policy.horizon)
+    greeting = Greeting.of(config.policy, checkpoint_hash(config.policy), policy)
     server = PolicyServer(policy, greeting, token=token, limits=ServerLimits(max_connections=config.max_connections))
     is_over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

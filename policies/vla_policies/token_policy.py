@@ -14,6 +14,7 @@ from vla.decoding.token_decoder import Choice, Decoded, TokenDecoder
 from vla.decoding.token_model import EmbeddedPrefix
 from vla.embodiment import Embodiment
 from vla.interfaces import PADDING_ID, ActionChunk, Observation, check_observation
+from vla.normalization import Statistics
 from vla.tokens.bins import BinTokenizer
 from vla_policies.certainty import TokenEntropy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
@@ -61,6 +62,11 @@ class TokenPolicy:
     @property
     def embodiment(self) -> Embodiment:
         return self._checkpoint.embodiment
+
+    @property
+    def state_statistics(self) -> Statistics:
+        """Of the numbers of proprioception in its training."""
+        return self._checkpoint.statistics
 
     @property
     def horizon(self) -> int:

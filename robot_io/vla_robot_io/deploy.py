@@ -32,6 +32,7 @@ from vla_policies.loading import checkpoint_hash, load_policy, load_remote
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.drivers import make_robot
 from vla_robot_io.dry_run import DryRunArm
+from vla_robot_io.familiarity import Familiarity
 from vla_robot_io.first_runs import has_been_dry, remember_dry
 from vla_robot_io.keeping import TELEOPERATION, Episodes, KeepConfig, Keeper, source_of
 from vla_robot_io.late_camera import open_late
@@ -189,7 +190,10 @@ def _run(
         # A server lives by real time: by a virtual clock its silence means nothing.
         silence_s = config.control.server_silence_s if config.clock is ClockKind.REAL else math.inf
         watch = ServerWatch(policy, silence_s)
-        run = LiveRun(environment, policy, recorder, task, config.execution, console, keeper, attendance, view, watch)
+        known = Familiarity(policy, config.control.doubt, may_be_led=config.control.start.go_there)
+        run = LiveRun(
+            environment, policy, recorder, task, config.execution, console, keeper, attendance, view, watch, known
+        )
         status = run.run(header)
     if config.dry_run and status == EXIT_OK:
         remember_dry(robot.arm.spec.name, identity)

@@ -51,6 +51,10 @@ class DoubtConfig:
     """Hold where more than this part ..."""
     beyond_steps: int = 20
     """... of so many actions lies beyond the embodiment's limits."""
+    unseen_steps: int = 20
+    """Hold where the median of so many readings of a number of the state lies beyond all that training saw ..."""
+    unseen_margin: float = 0.5
+    """... by more than this part of the way between its quantiles 0.01 and 0.99 there."""
     pressing_s: float = 0.5
     """Hold where the hand was sent against a wall of its box for longer than this, s at full speed."""
     singular_slow: float = 4.0
@@ -230,6 +234,8 @@ def _check(config: DoubtConfig) -> None:
     _require("swings_to_slow, swings_to_hold and swing_steps", swings, 1 <= swings[0] <= swings[1] <= swings[2])
     _require("beyond_share", config.beyond_share, 0 < config.beyond_share < 1)
     _require("beyond_steps", config.beyond_steps, config.beyond_steps >= 1)
+    _require("unseen_steps", config.unseen_steps, config.unseen_steps >= 1)
+    _require("unseen_margin", config.unseen_margin, 0 <= config.unseen_margin < math.inf)
     _require("pressing_s", config.pressing_s, 0 < config.pressing_s < math.inf)
     _require("singular_slow and singular_hold", singular, 1 <= singular[0] < singular[1] < math.inf)
 

@@ -27,6 +27,8 @@ from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.rollout import rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
+from vla_robot_io.doubts import DoubtConfig
+from vla_robot_io.familiarity import Familiarity
 from vla_robot_io.interrupts import interruptible, uninterrupted
 from vla_robot_io.keeping import Keeper
 from vla_robot_io.operating.acting import Acting
@@ -34,6 +36,7 @@ from vla_robot_io.operating.live_view import LiveView
 from vla_robot_io.operating.operated import Acted, Attendance, OperatedEnvironment
 from vla_robot_io.operating.seat import Actor
 from vla_robot_io.punctuality import collector_spared
+from vla_robot_io.reasons import Reason
 from vla_robot_io.recording import RunRecorder, observation_hash
 from vla_robot_io.server_watch import ServerWatch
 
@@ -68,6 +71,7 @@ class LiveRun:
         attendance: Attendance | None = None,
         view: LiveView | None = None,
         watch: ServerWatch | None = None,
+        familiarity: Familiarity | None = None,
     ) -> None:
         """Nothing is touched yet.
 
@@ -77,13 +81,15 @@ class LiveRun:
             attendance: who attends; nobody if not given.
             view: what the operator sees, if somebody looks.
             watch: whether the policy's server is still there; not looked at if not given.
+            familiarity: whether the policy knows the states that it meets; not looked at if not given.
         """
         self._keeper = keeper
         self._environment = environment
         self._attendance = attendance or Attendance(has_policy=policy is not None)
-        watch = watch or ServerWatch(None, math.inf)
+        self._watch = watch or ServerWatch(None, math.inf)
+        self._familiarity = familiarity or Familiarity(None, DoubtConfig())
         self._operated = OperatedEnvironment(
-            environment, self._attendance, keeper, self._on_event, policy_objection=watch.objection
+            environment, self._attendance, keeper, self._on_event, policy_objection=self._policy_objection
         )
         self._view = view
         self._policy = None if policy is None else RecordedPolicy(policy, recorder)
@@ -134,6 +140,7 @@ class LiveRun:
     def _act(self) -> None:
         spec = EpisodeSpec(task="", seed=self._task.seed, instruction=self._task.instruction)
         observation = self._environment.preview(spec)
+        self._familiarity.require(observation.proprioception)
         if self._policy is not None:
             self._warm_up(self._policy, observation, spec.seed)
         with collector_spared(), _progress(self._console) as progress:
@@ -154,6 +161,10 @@ class LiveRun:
         if self._keeper is not None:
             self._keeper.begin(observation)
         self._publish()
+
+    def _policy_objection(self) -> Reason | None:
+        """Why nothing that the policy asked for may be carried out now; None if it may."""
+        return self._watch.objection() or self._familiarity.objection()
 
     def _turn(self, spec: EpisodeSpec) -> None:
         """A turn of the policy, or one control step of anybody else's."""
@@ -197,6 +208,7 @@ class LiveRun:
 
     def _on_acted(self, acted: Acted) -> None:
         self._recorder.film(acted.transition.observation.images)
+        self._familiarity.look(acted.transition.observation.proprioception)
         self._acting.add(acted)
         self._show()
         self._publish()
@@ -307,6 +319,7 @@ class LiveRun:
             "modes": dict(Counter(report.mode.value for report in reports)),
             "fault": self._environment.fault,
             "reasons": dict(self._environment.trips.counts()),
+            "unusual_states": self._familiarity.shares(),
             "overruns": sum(report.overruns for report in reports),
             "control_hz": {"asked": self._environment.embodiment.control_hz, "achieved": _rate_hz(reports)},
             "latency_ms": {"warm_up": 1e3 * self._warm_up_s, **_percentiles_ms(self._latencies_s)},

@@ -44,6 +44,8 @@ class Code(enum.Enum):
     """Actions that go from one limit to the opposite and back, again and again."""
     OUT_OF_RANGE = "out_of_range"
     """Most of the last actions were beyond the limits that the embodiment states."""
+    UNSEEN_STATE = "unseen_state"
+    """The arm is in a state that lies beyond all that the policy was trained on."""
     PRESSING = "pressing"
     """The hand was sent against a wall of its box, again and again."""
     SINGULARITY = "singularity"

@@ -7,6 +7,7 @@ recorded by real time, or on hardware, is compared and the differences are told.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from vla_robot_io.drivers import make_robot
 from vla_robot_io.reasons import Code, Reason
 from vla_robot_io.recording import observation_hash
 from vla_robot_io.run_log import RunLog
+
+_OF_THE_POLICY = (Code.SERVER_SILENT.value, Code.UNSEEN_STATE.value)
+"""What holds an arm and is not seen from its actions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,7 @@ def replay(log: RunLog) -> Replayed:
     environment.preview(spec)
     observations = [environment.reset(spec)]
     for step in log.steps:
+        environment.permit = functools.partial(_objection, step)
         try:
             if step.get("waited"):
                 environment.wait(Reason(Code.OPERATOR, "waiting", 1.0, 0.0, "the operator held the arm"))
@@ -77,6 +82,14 @@ def replay(log: RunLog) -> Replayed:
             continue  # as it was then: the report says why
     environment.close()
     return _compared(log, reports, {observation_hash(observation) for observation in observations})
+
+
+def _objection(step: Mapping[str, Any]) -> Reason | None:
+    """Why nothing of the policy's was carried out in this step, by what its run knew of the policy."""
+    for reason in step["reasons"]:
+        if reason["code"] in _OF_THE_POLICY:
+            return Reason(Code(reason["code"]), *(reason[name] for name in ("field", "value", "limit", "text")))
+    return None
 
 
 def config_of(header: Mapping[str, Any]) -> DeployConfig:

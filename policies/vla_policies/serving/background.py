@@ -32,7 +32,7 @@ def served(
         tls: what the server proves itself with.
         limits: defaults if not given.
     """
-    greeting = Greeting(name, None, policy.embodiment, policy.horizon)
+    greeting = Greeting.of(name, None, policy)
     server = PolicyServer(policy, greeting, token=token, limits=limits)
     loop = asyncio.new_event_loop()
     bound: list[int] = []

@@ -21,8 +21,9 @@ from jaxtyping import Float32
 
 import vla
 from vla.embodiment import Embodiment
-from vla.errors import ServerError, VlaError, WireError
-from vla.interfaces import ActionChunk, Observation
+from vla.errors import ServerError, StatisticsError, VlaError, WireError
+from vla.interfaces import ActionChunk, Observation, Policy, Trained
+from vla.normalization import Statistics
 
 PROTOCOL = 1
 """Advances with every change that an older client or server would misunderstand."""
@@ -43,6 +44,14 @@ class Greeting:
     """SHA-256 of the checkpoint; `None` for a policy without one."""
     embodiment: Embodiment
     horizon: int
+    state_statistics: Statistics | None = dataclasses.field(default=None, compare=False)
+    """Of proprioception in the policy's training, for whoever watches an arm; `None` for one that was not trained."""
+
+    @staticmethod
+    def of(name: str, checkpoint: str | None, policy: Policy) -> Greeting:
+        """What the server of this policy says."""
+        statistics = policy.state_statistics if isinstance(policy, Trained) else None
+        return Greeting(name, checkpoint, policy.embodiment, policy.horizon, statistics)
 
     def to_message(self) -> dict[str, Any]:
         body = self.embodiment
@@ -56,6 +65,7 @@ class Greeting:
             "fingerprint": body.fingerprint,
             "observation": {"cameras": cameras, "state_dim": body.state_dim},
             "action": {"horizon": self.horizon, "dim": body.action_dim, "rate_hz": float(body.control_hz)},
+            "state_statistics": None if self.state_statistics is None else self.state_statistics.to_json(),
             "warning": "not safety-rated",
         }
 
@@ -80,7 +90,23 @@ class Greeting:
             raise WireError(f"the server's horizon is a count of actions, got {horizon!r:.40}")
         if not isinstance(policy, str) or not (checkpoint is None or isinstance(checkpoint, str)):
             raise WireError("the server's greeting names its policy and its checkpoint in text")
-        return Greeting(policy, checkpoint, body, horizon)
+        return Greeting(policy, checkpoint, body, horizon, _statistics(message.get("state_statistics"), body))
+
+
+def _statistics(tree: Any, body: Embodiment) -> Statistics | None:
+    """Those that a greeting tells; an older server tells none.
+
+    Raises:
+        WireError: if they are not those of this embodiment's state.
+    """
+    if tree is None:
+        return None
+    try:
+        statistics = Statistics.from_json(tree)
+        statistics.require([field.name for field in body.proprioception], "the state in the server's greeting")
+    except (StatisticsError, AttributeError) as error:
+        raise WireError(f"the server's greeting: {error}") from error
+    return statistics
 
 
 @dataclasses.dataclass(frozen=True)
