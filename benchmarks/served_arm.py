@@ -161,7 +161,9 @@ def false_holds(minutes: float) -> dict[str, Any]:
         until_s = time.monotonic() + 60.0 * minutes
         _drive(environment, server.url, lambda: time.monotonic() < until_s)
         counts = environment.trips.counts()
-    found = {"minutes": minutes, "false_holds": counts.get("server_silent", 0), "limits_met": counts}
+        fault = environment.fault
+    met = {name: count for name, count in counts.items() if count}
+    found = {"minutes": minutes, "false_holds": met.get("server_silent", 0), "limits_met": met, "fault": fault}
     print(f"{minutes:g} minutes served, {cores} cores busy: {found}")
     return found
 
@@ -182,6 +184,9 @@ def _drive(environment: ArmEnvironment, url: str, goes_on: Callable[[], bool]) -
         with contextlib.suppress(ArmHeld):
             environment.hold()
         environment.go_on()
+        if environment.latched is not None:
+            environment.acknowledge(environment.latched)
+            environment.enable()
         # An action that answers what was seen before all this would come too late.
         operated.wait()
     policy.close()

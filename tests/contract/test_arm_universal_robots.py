@@ -22,6 +22,7 @@ pytest.importorskip("rtde_control", reason="ur-rtde is not installed")
 @pytest.fixture
 def controller() -> Iterator[ControllerProcess]:
     controller = start_anywhere()
+    controller.tell("patient 60")  # with a busy machine
     yield controller
     controller.close()
 
@@ -30,6 +31,12 @@ def controller() -> Iterator[ControllerProcess]:
 def test_an_arm_behind_ur_rtde_keeps_the_contract(controller: ControllerProcess) -> None:
     def make(clock: Clock) -> LinkedArm:
         gripper = RobotiqGripper(controller.host, 0.085)
-        return make_arm(clock, "emulated", UrLinkConfig(controller.host, 100.0), UR5E, gripper)
+        return make_arm(
+            clock,
+            "emulated",
+            UrLinkConfig(controller.host, 100.0, patience_s=60.0, call_s=60.0, begins_s=60.0),
+            UR5E,
+            gripper,
+        )
 
     check_arm(make, make_clock=RealClock)

@@ -15,6 +15,7 @@ by number, as ur-rtde writes them into its registers: 11 servo, 16 stop servoing
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import select
 import socket
@@ -27,6 +28,7 @@ from vla_robot_io.links.controller_process import ControllerProcess
 from vla_robot_io.universal_robots import rtde_protocol as rtde
 
 RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT, GRIPPER_PORT = 30004, 29999, 30003, 63352
+PORTS = (RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT, GRIPPER_PORT)
 RATE_HZ = 500.0
 MAX_SPEED_RAD_S = math.pi
 LAG_S = 0.03
@@ -39,6 +41,7 @@ POWER_ON, PROGRAM_RUNNING = 1 << 0, 1 << 1
 ROBOT_RUNNING, ROBOT_IDLE = 7, 5
 START_RAD = (0.0, -1.57, 1.57, -1.57, -1.57, 0.0)
 UNLOCK_AFTER_S = 5.0
+_ATTEMPTS = 10
 FAULTS = (
     "freeze",
     "thaw",
@@ -51,9 +54,11 @@ FAULTS = (
     "age",
     "slider",
     "other",
+    "patient",
     "quit",
 )
-"""What it can be told: `slider 0.1`; `age 5`, a stop is so much older; `other`, another program takes over."""
+"""What it can be told: `slider 0.1`; `age 5`, a stop is so much older; `other`, another program takes over;
+`patient 60`, its watchdog waits at least so long for a client on a busy machine, s."""
 
 
 class Joints:
@@ -91,6 +96,7 @@ class Controller:
         self.frozen = self.zeros = False
         self.gripper = 0
         self.watchdog_s = math.inf
+        self.patience_s = 0.0
         self.heard_s = 0.0
 
     @property
@@ -99,9 +105,15 @@ class Controller:
 
     def step(self, dt_s: float) -> None:
         self.time_s += dt_s
-        if self.is_running and self.time_s - self.heard_s > self.watchdog_s:
-            self.end_program()
         self.joints.step(dt_s, 0.0 if self.is_stopped else self.slider)
+
+    def watch(self) -> None:
+        """End a program that its client has left alone; after what has come from it by now was heard.
+
+        A controller never gets no processor time; where this one does, what its client sent meanwhile is waiting.
+        """
+        if self.is_running and self.time_s - self.heard_s > max(self.watchdog_s, self.patience_s):
+            self.end_program()
 
     def start_program(self) -> None:
         if not self.is_stopped:
@@ -153,6 +165,8 @@ class Controller:
                 self.slider = float(fraction)
             case ["other"]:
                 self.end_program()
+            case ["patient", seconds]:
+                self.patience_s = float(seconds)
             case _:
                 return False
         return True
@@ -285,8 +299,7 @@ class _Server:
 
     def __init__(self, controller: Controller, host: str) -> None:
         self._controller = controller
-        ports = (RTDE_PORT, DASHBOARD_PORT, SCRIPT_PORT, GRIPPER_PORT)
-        self._listeners = {socket.create_server((host, port)): port for port in ports}
+        self._listeners = {socket.create_server((host, port)): port for port in PORTS}
         self._clients: dict[socket.socket, int] = {}
         self._rtde: dict[socket.socket, _Rtde] = {}
         self._lines: dict[socket.socket, bytearray] = {}
@@ -311,6 +324,7 @@ class _Server:
                     self._accept(file)
                 elif isinstance(file, socket.socket):
                     self._hear(file)
+            self._controller.watch()
             self._speak(now_s)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -388,19 +402,33 @@ def start_anywhere(
     Raises:
         OSError: if there is no such address.
     """
-    for number in range(2, 255):
-        host = f"127.0.0.{number}"
-        with contextlib.suppress(OSError), socket.create_server((host, RTDE_PORT)):
-            break
-    else:
-        raise OSError("no address of this machine has its ports free")
-    return ControllerProcess(__name__, host, (model, version, *map(repr, start)))
+    hosts = (f"127.0.0.{number}" for number in range(2, 255))
+    for host in itertools.islice(filter(_is_free, hosts), _ATTEMPTS):
+        # Between the look and the beginning another process may have taken it.
+        with contextlib.suppress(OSError):
+            return ControllerProcess(__name__, host, (model, version, *map(repr, start)))
+    raise OSError(f"no address of this machine has the ports {', '.join(map(str, PORTS))} free")
+
+
+def _is_free(host: str) -> bool:
+    """Whether nobody listens on any of the ports there."""
+    with contextlib.ExitStack() as stack:
+        try:
+            for port in PORTS:
+                stack.enter_context(socket.create_server((host, port)))
+        except OSError:
+            return False
+    return True
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until standard input ends: HOST MODEL VERSION JOINT..."""
+    """Serve until standard input ends: HOST MODEL VERSION JOINT... The exit status is 1 if a port is taken."""
     host, model, version, *start = arguments
-    server = _Server(Controller(model, version, [float(joint) for joint in start]), host)
+    try:
+        server = _Server(Controller(model, version, [float(joint) for joint in start]), host)
+    except OSError as error:
+        print(error, flush=True)
+        return 1
     print("done", flush=True)
     server.serve()
     return 0

@@ -37,8 +37,6 @@ LOOKAHEAD_S, GAIN = 0.1, 300.0
 """Of servoJ, as Universal Robots presets them."""
 STOP_RAD_S2 = 4.0
 """The deceleration when it is told to stand."""
-_STARTED_S = 2.0
-_CALL_S = 0.1
 _STOP_S = 1.0
 _ALIVE_S = 0.03
 _KICK_S = 0.02
@@ -79,6 +77,10 @@ class UrLinkConfig:
     this process ends, the controller's watchdog stops the arm."""
     payload_kg: float | None = None
     """What the controller should think the arm carries; not compared if not given."""
+    call_s: float = 0.1
+    """A set-point that ur-rtde has not taken within this is an error."""
+    begins_s: float = 2.0
+    """So long may the controller take to start the program, and to leave a stop."""
 
 
 class UrLink:
@@ -134,10 +136,10 @@ class UrLink:
             self._worker = Worker("ur-rtde")
             self._control = control(self._config.host, self._config.rate_hz, control.FLAG_UPLOAD_SCRIPT)
             self._ticked_s = time.monotonic()
-            self._worker.ask(lambda: self._control.setWatchdog(WATCHDOG_HZ), _STARTED_S)
+            self._worker.ask(lambda: self._control.setWatchdog(WATCHDOG_HZ), self._config.begins_s)
             # From here on the controller wants to hear of us, whether its program is seen to run yet or not.
             threading.Thread(target=self._keep_alive, args=(self._control, self._worker), daemon=True).start()
-            deadline_s = time.monotonic() + _STARTED_S
+            deadline_s = time.monotonic() + self._config.begins_s
             while not self._receive.getRobotStatus() & PROGRAM_RUNNING:
                 if time.monotonic() > deadline_s:
                     self._let_go()
@@ -173,7 +175,7 @@ class UrLink:
             period_s = 1.0 / self._config.rate_hz
             joints = positions.tolist()
             servo = self._control.servoJ
-            if not self._worker.ask(lambda: servo(joints, 0.0, 0.0, period_s, LOOKAHEAD_S, GAIN), _CALL_S):
+            if not self._worker.ask(lambda: servo(joints, 0.0, 0.0, period_s, LOOKAHEAD_S, GAIN), self._config.call_s):
                 raise OSError("servoJ was refused")
         self._gripper.move(gripper_m)
         return Sent(positions, gripper_m)
@@ -188,7 +190,7 @@ class UrLink:
             with _at_its_border("would not unlock its protective stop"):
                 self._dashboard.closeSafetyPopup()
                 self._dashboard.unlockProtectiveStop()
-                deadline_s = time.monotonic() + _STARTED_S
+                deadline_s = time.monotonic() + self._config.begins_s
                 while trouble_in(self._receive.getSafetyStatusBits(), self._receive.getRobotMode()) is not None:
                     if time.monotonic() > deadline_s:
                         raise OSError("it stays in its protective stop")
