@@ -68,6 +68,7 @@ from vla_policies.roll_back import RollBackConfig, SpikeGuard
 from vla_policies.seen_scenes import SeenScenes
 from vla_policies.step_parts import require_parts
 from vla_policies.trainer import OptimizerConfig, StepMetrics, Trainer
+from vla_policies.training_limits import require_device, require_sensible
 from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.voice import Voice
@@ -106,7 +107,8 @@ class TrainConfig:
     collect: list[str] = dataclasses.field(default_factory=list)
     """Arguments of `vla collect` for the demonstrations, one call an entry."""
     dagger_steps: list[int] = dataclasses.field(default_factory=list)
-    """Steps at which the policy is rolled out and the states it visits are labelled and added to the data."""
+    """Steps at which the policy is rolled out and the states it visits are labelled and added to the data; those that
+    are not below `steps` are left out, and told."""
     dagger: list[str] = dataclasses.field(default_factory=list)
     """Arguments of `vla collect` for each of these rounds, one call an entry."""
     seed: int = 0
@@ -210,12 +212,15 @@ def train(config: TrainConfig) -> None:
     Raises:
         StoreError: if a store is absent, empty or altered.
         EmbodimentMismatch: if stores, or a store and a checkpoint, are for different robots.
-        ConfigError: if `config.out` holds a run with another configuration, or there is neither data nor a way to it.
+        ConfigError: if `config.out` holds a run with another configuration, there is neither data nor a way to it, or a
+            number cannot be meant.
     """
     if not config.data and not config.collect:
         raise ConfigError("there is no data=STORE to train on, and no `collect` to say how to make one")
     if config.new_embodiment and not config.init:
         raise ConfigError("new_embodiment=true carries a checkpoint over to the robot of the data: say which, init=")
+    require_sensible(cli.resolved(config))
+    require_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(config.out)
@@ -333,7 +338,7 @@ class _Run:
         gate = Gate(self._out, config.gate, config.gate_samples) if config.gate and is_first else None
         if self._trainer.step == 0:
             self._ask(gate, "before")
-        for end in [*(step for step in config.dagger_steps if step > self._trainer.step), config.steps]:
+        for end in [*_rounds(config, self._trainer.step), config.steps]:
             self._train_until(end, log)
             if end < config.steps:
                 self._use(self._data.frames(end))
@@ -625,6 +630,16 @@ def _fitted_or_read(config: TrainConfig, frames: Frames) -> ActionTokenizer:
             f"{frames.embodiment.name} has {frames.embodiment.action_dim}"
         )
     return tokenizer
+
+
+def _rounds(config: TrainConfig, done: int) -> list[int]:
+    """The rounds of DAgger that are to come: those after `done` steps and before the run's last."""
+    beyond = [step for step in config.dagger_steps if step >= config.steps]
+    if beyond:
+        Console(stderr=True, soft_wrap=True).print(
+            f"the run ends at steps={config.steps}: no round of DAgger at {', '.join(map(str, beyond))}"
+        )
+    return [step for step in config.dagger_steps if done < step < config.steps]
 
 
 def _run_command(name: str, arguments: Sequence[str]) -> None:

@@ -176,6 +176,16 @@ def test_a_round_of_dagger_rolls_out_the_policy_as_it_stands(
     assert [call[3] for call in calls] == ["seed=10000", "seed=20000"]
 
 
+def test_a_run_ends_at_its_steps_whatever_rounds_were_to_come(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = _collect_noise(monkeypatch)
+    train(dataclasses.replace(config, steps=3, dagger_steps=[2, 3, 9], dagger=["episodes=1"]))
+    assert [line["step"] for line in _log(config)] == [1, 2, 3]
+    assert len(calls) == 1
+    assert "no round of DAgger at 3, 9" in capsys.readouterr().err
+
+
 def test_a_run_that_another_process_writes_is_left_alone(config: TrainConfig) -> None:
     with only_writer(Path(config.out)), pytest.raises(ConfigError, match="another process is writing to"):
         train(config)
