@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
 import hashlib
 import inspect
 import json
@@ -33,13 +34,37 @@ from vla.options import Option, assign, options
 CONFIG_MODULE = "vla_configs"
 HELP_FLAGS = ("--help", "-h")
 SHOW_CONFIG_FLAG = "--show-config"
+READER_GONE = 141
+"""The exit status that a shell gives a program which SIGPIPE ended."""
+UNUSABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EBUSY,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EMFILE,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ESTALE,
+    }
+)
+"""What an operating system says of disks, folders and files, and a user can mend."""
 
 
 def run[C](command: str, schema: type[C], body: Callable[[C], int | None], arguments: Sequence[str]) -> int:
     """Compose the configuration of a command, run its body, and return the exit status.
 
-    0 is success, 2 bad input (one line on stderr), 130 an interruption; other numbers are the body's own.
-    An exception that is not ours is a bug, and passes through with its traceback.
+    0 is success, 2 bad input or a disk, folder or file that cannot be used (one line on stderr), 130 an interruption,
+    141 a reader that stopped reading, as `head` does; other numbers are the body's own. Another exception that is not
+    ours is a bug, and passes through with its traceback.
 
     Args:
         command: the sub-command, `eval` or `tokens fit`; its file in `configs/vla_configs/` is `tokens_fit.yaml`.
@@ -61,6 +86,14 @@ def run[C](command: str, schema: type[C], body: Callable[[C], int | None], argum
         return body(config) or 0
     except VlaError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        _stop_writing()
+        return READER_GONE
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        print(f"error: {_told(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -182,6 +215,9 @@ def _check_flags(flags: Sequence[str]) -> None:
     known = (*HELP_FLAGS, SHOW_CONFIG_FLAG)
     for flag in flags:
         if flag not in known:
+            name, equals, value = flag.lstrip("-").partition("=")
+            if equals:
+                raise ConfigError(f"expected key=value without dashes: {name}={value}, got '{flag}'")
             raise unknown("flag", flag, known)
 
 
@@ -200,7 +236,18 @@ def _show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_writing()
+
+
+def _stop_writing() -> None:
+    """Let what is still in the buffers of stdout go nowhere, at exit too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(error: OSError) -> str:
+    """Which file, and what is the matter with it."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' -> '.join(names)}: {error.strerror}" if names else f"{error.strerror}"
 
 
 def _plain(value: Any) -> Any:

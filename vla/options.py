@@ -97,6 +97,8 @@ def _convert(option: Option, value: Any) -> Any:
         return None
     if value == MISSING:
         return value
+    if value == "" and (option.default == MISSING or option.kind is Path) and option.kind in (str, Path):
+        raise ConfigError(f"{option.name}= is empty: expected {option.type_name}")
     if typing.get_origin(option.kind) is list:
         (item,) = typing.get_args(option.kind)
         return [_scalar(option, item, element) for element in _elements(value)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +340,54 @@ def test_a_hash_stands_for_the_values_alone() -> None:
 def test_a_file_that_does_not_compose_is_named() -> None:
     with pytest.raises(ConfigError, match="no file 'milk' in sample_configs"):
         cli.compose("milk", TeaConfig)
+
+
+def _refused_by_the_system(kind: type[OSError], number: int, path: str | None) -> Callable[[TeaConfig], None]:
+    def body(config: TeaConfig) -> None:
+        raise kind(number, os.strerror(number), path)
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "told"),
+    [
+        (errno.ENOSPC, None, "error: No space left on device\n"),
+        (errno.ENOSPC, "cup/tea", "error: cup/tea: No space left on device\n"),
+        (errno.EACCES, "cup", "error: cup: Permission denied\n"),
+        (errno.ENOTDIR, "README.md/cup", "error: README.md/cup: Not a directory\n"),
+    ],
+)
+def test_a_disk_or_folder_that_cannot_be_used_is_one_line(
+    number: int, path: str | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = _refused_by_the_system(OSError, number, path)
+    assert cli.run("tea", TeaConfig, body, ["out=cup"]) == 2
+    assert capsys.readouterr().err == told
+
+
+def test_what_a_system_says_of_something_else_is_a_bug() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.run("tea", TeaConfig, _refused_by_the_system(OSError, errno.EBADF, None), ["out=cup"])
+
+
+def test_a_value_behind_dashes_is_told_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run("tea", TeaConfig, lambda config: None, ["out=cup", "--cups=3"]) == 2
+    assert capsys.readouterr().err == "error: expected key=value without dashes: cups=3, got '--cups=3'\n"
+
+
+@pytest.mark.parametrize("argument", ["out=", "shelf="])
+def test_a_file_or_folder_needs_a_name(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [] if argument == "out=" else ["out=cup"]
+    assert cli.run("tea", TeaConfig, lambda config: None, [argument, *others]) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_ends_a_command_quietly() -> None:
+    code = (
+        "import sys; from vla import cli; from vla_datasets.upkeep.info_command import InfoConfig;"
+        "sys.exit(cli.run('data info', InfoConfig, lambda config: print('x' * 9_000_000), ['data=d']))"
+    )
+    command = f'{sys.executable} -c "{code}" | head -c 1; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("x141\n", "")
