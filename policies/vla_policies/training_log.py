@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla.files import write_atomically
 from vla.libraries import require_library
+from vla.progress import told
 from vla_policies.trainer import StepMetrics
 from vla_policies.weights_and_biases import WeightsAndBiases
 
@@ -91,7 +92,7 @@ def progress_bar(total: int, first: int) -> Iterator[Any]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    with Progress(*columns) as progress:
+    with told(Progress(*columns)) as progress:
         bar = progress.add_task("", total=total, completed=first, said="", left="")
         yield lambda step, metrics, left_s: progress.update(
             bar, completed=step, said=in_short(metrics), left=in_hours(left_s)

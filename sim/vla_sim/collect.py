@@ -27,6 +27,7 @@ from vla import cli
 from vla.embodiment import Embodiment
 from vla.errors import ConfigError, ObservationError, unknown
 from vla.interfaces import Episode, EpisodeSpec, Policy
+from vla.progress import told
 from vla_datasets.image_codecs import ImageCodec
 from vla_datasets.store import EpisodeStore, episode_id
 from vla_policies.chunking import ExecutionConfig
@@ -178,6 +179,8 @@ def _units(config: CollectConfig) -> list[Unit]:
     for name, low in (("episodes", 1), ("seed", 0), ("horizon", 1), ("batch", 1)):
         if getattr(config, name) < low:
             raise ConfigError(f"{name} is at least {low}, got {getattr(config, name)}")
+    if config.workers is not None and config.workers < 0:
+        raise ConfigError(f"workers is at least 1, or null for one each core, got {config.workers}")
     if not 0.0 <= config.beta <= 1.0:
         raise ConfigError(f"beta is a chance between 0 and 1, got {config.beta}")
     if config.policy != SCRIPTED and is_checkpoint(config.policy):
@@ -387,7 +390,7 @@ def _policy(name: str, suite_name: str) -> Policy:
 
 def _show(results: Iterator[Collected], already: int, total: int) -> Iterator[Collected]:
     columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with told(Progress(*columns, console=Console(stderr=True))) as progress:
         bar = progress.add_task("episodes", total=total, completed=already)
         for result in results:
             progress.advance(bar)

@@ -112,7 +112,7 @@ def evaluate(config: EvalConfig, *, keep: bool = False) -> Evaluation:
     with (
         _journal(config, JOURNAL) if keep else contextlib.nullcontext() as journal,
         _pool(config, [main_run, *controls]) as pool,
-        evaluation_progress() as progress,
+        told(evaluation_progress()) as progress,
     ):
         outcomes, calls, stop = _measure(config, main_run, pool, progress, journal)
         results = [outcome.result for outcome in outcomes]
@@ -221,7 +221,7 @@ def _run_shard(config: EvalConfig, shard: Shard) -> int:
     with (
         _journal(config, shard.file_name) as journal,
         _pool(config, runs) as pool,
-        evaluation_progress() as progress,
+        told(evaluation_progress()) as progress,
     ):
         found = [outcome for run in runs for outcome in _carry_out(run, pool, progress, journal)[0]]
     errors = sum(outcome.result.error is not None for outcome in found)

@@ -69,6 +69,7 @@ def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
         ("tasks=[reech]", "unknown task 'reech'; did you mean 'reach'?"),
         ("suite=tabeltop", "unknown suite 'tabeltop'; did you mean 'tabletop'?"),
         ("episodes=0", "episodes is at least 1, got 0"),
+        ("workers=-1", "workers is at least 1, or null for one each core, got -1"),
         ("beta=1.5", "beta is a chance between 0 and 1, got 1.5"),
         ("policy=nobody/here", "there is no checkpoint folder nobody/here"),
     ],

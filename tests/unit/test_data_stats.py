@@ -69,6 +69,11 @@ def test_a_level_that_is_none_is_refused(stores: list[EpisodeStore], capsys: pyt
     assert "a quantile's level lies in 0..1, got 2.0" in capsys.readouterr().err
 
 
+def test_statistics_of_no_store_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "stats", "data=[]"]) == 2
+    assert "data= names no store" in capsys.readouterr().err
+
+
 FIELD = Field("x", "m", -1.0, 1.0)
 
 

@@ -47,6 +47,8 @@ def stats(config: StatsConfig) -> int:
     Raises:
         VlaError: if a store is absent, empty or damaged, or an option is not valid; nothing is written then.
     """
+    if not config.data:
+        raise ConfigError("data= names no store: give one or more, data=[STORE,...]")
     if config.out is not None and config.out.exists() and not config.out.is_dir():
         raise ConfigError(f"out={config.out} is a file: name the folder to write into")
     bodies = statistics_of(

@@ -32,6 +32,7 @@ from vla import cli
 from vla.errors import ConfigError
 from vla.files import write_atomically
 from vla.interfaces import TemplateSet
+from vla.progress import told
 from vla_datasets.web.pictures import PictureFormat
 from vla_datasets.web.samples import WebSample
 from vla_datasets.web.shards import begin_shards, num_shards, write_shard, write_shards
@@ -210,7 +211,7 @@ class _Watched:
 
 def _show(results: Iterator[Done], total: int) -> Iterator[Done]:
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with told(Progress(*columns, console=Console(stderr=True))) as progress:
         bar = progress.add_task("shards", total=total)
         for result in results:
             progress.advance(bar)

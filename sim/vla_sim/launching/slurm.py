@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vla.errors import ConfigError
 from vla.libraries import require_library
+from vla.progress import told
 
 _POLL_S = 1.0
 _DONE = (0, 3)
@@ -106,7 +107,7 @@ def _executor(submitit: Any, folder: Path, config: SlurmConfig) -> Any:
 
 def _wait(jobs: Sequence[Any]) -> None:
     columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with told(Progress(*columns, console=Console(stderr=True))) as progress:
         bar = progress.add_task("", total=len(jobs))
         while True:
             done = sum(job.done() for job in jobs)
