@@ -37,6 +37,9 @@ class Observation:
     """When it was captured."""
     fresh: frozenset[str]
     """The camera names, and `proprioception`, that were read anew since the observation before."""
+    past: tuple[Mapping[str, UInt8[np.ndarray, "_ _ 3"]], ...] | None = None
+    """The images of the control steps before, oldest first; fewer where the episode has just begun, and more than a
+    policy sees do no harm. `None` where nobody keeps them: a policy that sees the present alone asks for none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,10 +103,16 @@ def check_observation(observation: Observation, embodiment: Embodiment) -> None:
     Raises:
         ObservationError: naming the camera or array and the mismatch.
     """
+    for images in (observation.images, *(observation.past or ())):
+        _check_images(images, embodiment)
+    check_proprioception(observation, embodiment)
+
+
+def _check_images(images: Mapping[str, np.ndarray], embodiment: Embodiment) -> None:
     for camera in embodiment.cameras:
-        image = observation.images.get(camera.name)
+        image = images.get(camera.name)
         if image is None:
-            present = ", ".join(sorted(observation.images)) or "none"
+            present = ", ".join(sorted(images)) or "none"
             raise ObservationError(
                 f"the observation lacks camera '{camera.name}' of {embodiment.name}; it has: {present}"
             )
@@ -112,7 +121,6 @@ def check_observation(observation: Observation, embodiment: Embodiment) -> None:
             raise ObservationError(
                 f"camera '{camera.name}' of {embodiment.name} gives uint8 {expected}, got {image.dtype} {image.shape}"
             )
-    check_proprioception(observation, embodiment)
 
 
 def check_proprioception(observation: Observation, embodiment: Embodiment) -> None:

@@ -46,10 +46,14 @@ class FrozenPolicy(WrappedPolicy[Policy]):
         for observation in observations:
             check_observation(observation, self.embodiment)
         frozen = [
-            dataclasses.replace(observation, images=self._first.setdefault(slot, dict(observation.images)))
+            self._frozen(observation, self._first.setdefault(slot, dict(observation.images)))
             for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
         ]
         return self._policy.predict(frozen, slots, committed)
+
+    def _frozen(self, observation: Observation, first: Mapping[str, np.ndarray]) -> Observation:
+        past = observation.past
+        return dataclasses.replace(observation, images=first, past=None if past is None else (first,) * len(past))
 
 
 class RemovedImagePolicy(WrappedPolicy[Policy]):
@@ -80,7 +84,20 @@ class RemovedImagePolicy(WrappedPolicy[Policy]):
 
     def _shown(self, slot: int, observation: Observation) -> Observation:
         begin_s = self._begin_s.setdefault(slot, observation.time_s)
-        return observation if observation.time_s - begin_s < SEEN_S else blackened(observation)
+        if observation.time_s - begin_s < SEEN_S:
+            return observation
+        return dataclasses.replace(blackened(observation), past=self._seen_before(observation, begin_s))
+
+    def _seen_before(self, observation: Observation, begin_s: float) -> tuple[Mapping[str, np.ndarray], ...] | None:
+        """The frames of before, as they were shown: those that were taken away stay so."""
+        shown, hidden = observation.past, blackened(observation).past
+        if shown is None or hidden is None:
+            return None
+        ages_s = self.embodiment.control_dt_s * np.arange(len(shown), 0, -1)
+        return tuple(
+            images if observation.time_s - age_s - begin_s < SEEN_S else black
+            for images, black, age_s in zip(shown, hidden, ages_s, strict=True)
+        )
 
 
 class ShuffledPolicy(WrappedPolicy[Policy]):

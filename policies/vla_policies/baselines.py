@@ -236,13 +236,18 @@ def rest_action(
 
 def blackened(observation: Observation) -> Observation:
     """The same with black images."""
-    images = {name: np.zeros_like(image) for name, image in observation.images.items()}
+
+    def black(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: np.zeros_like(image) for name, image in images.items()}
+
+    past = observation.past
     return Observation(
-        images=images,
+        images=black(observation.images),
         proprioception=observation.proprioception,
         instruction=observation.instruction,
         time_s=observation.time_s,
         fresh=observation.fresh,
+        past=None if past is None else tuple(black(images) for images in past),
     )
 
 

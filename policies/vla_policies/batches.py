@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vla.dead_reckoning import motion_map
 from vla.interfaces import PADDING_ID, ActionTokenizer
+from vla.model.backbone import Past
 from vla.model.continuous import ChunkTargets
 from vla.normalization import Normalizer
 from vla.tokens.words import WordTokenizer
@@ -55,6 +56,8 @@ class Batch:
     answers: Int64[Tensor, "batch answer_tokens"] | None = None
     """What the question that stands behind the instruction is answered with, the end included; -1 is padding, also
     of a whole row that asks nothing. None if no sample asks."""
+    past: Past | None = None
+    """The frames before; None where the history is one frame."""
 
 
 class FrameBatches:
@@ -73,6 +76,7 @@ class FrameBatches:
         committed_share: float = 0.0,
         chunks: ChunkBatches | None = None,
         questions: FrameQuestions | None = None,
+        history: int = 1,
     ) -> None:
         """Tokenise the frames.
 
@@ -81,6 +85,7 @@ class FrameBatches:
             committed_share: of the samples, those whose first actions are committed to.
             chunks: of the same frames, for heads that say numbers.
             questions: about the same frames, if samples are to carry any.
+            history: frames that are seen at once, the present one included.
         """
         self._questions = questions
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
@@ -106,6 +111,10 @@ class FrameBatches:
             counts = [action_tokenizer.num_committed(steps) for steps in range(action_tokenizer.horizon // 2 + 1)]
             self._num_committed = on_device(np.array(counts))
             self._motion = on_device(_normalised_motion(frames, normalizer, len(counts)))
+        self._past = None
+        if history > 1:
+            rows, is_none = frames.history(np.arange(len(frames)), history)
+            self._past = on_device(rows[:, :-1].astype(np.int64)), on_device(is_none[:, :-1])
         self._device, self._shift, self._committed_share = device, shift_pixels, committed_share
 
     def batch(
@@ -120,9 +129,12 @@ class FrameBatches:
         index = whole[share]
         points = self._points[index]
         images: dict[str, Tensor] = {}
+        before: dict[str, Tensor] = {}
         for number, (name, frames) in enumerate(self._images.items()):
             shift = self._shifts(len(whole), generator, share)
             images[name] = shifted(frames, index, shift) if shift is not None else frames[index]
+            if self._past is not None:
+                before[name] = _before(frames, self._past[0][index], shift)
             if number == 0 and shift is not None:
                 height, width = frames.shape[1:3]
                 points = points + shift[:, None] / torch.tensor([width, height], device=self._device)
@@ -149,6 +161,7 @@ class FrameBatches:
             forced,
             chunks,
             answers,
+            None if self._past is None else Past(before, self._past[1][index]),
         )
 
     def _targets(
@@ -211,6 +224,18 @@ def _token_padding(
         of_step = slice(tokenizer.num_committed(step), tokenizer.num_committed(step + 1))
         is_padding[:, of_step] |= chunk_padding[:, step, None]
     return is_padding
+
+
+def _before(
+    frames: UInt8[Tensor, "frames height width 3"],
+    index: Int64[Tensor, "batch past"],
+    shift: Int64[Tensor, "batch 2"] | None,
+) -> UInt8[Tensor, "batch past height width 3"]:
+    """`frames[index]`, each sample's shifted as its present frame is."""
+    if shift is None:
+        return frames[index]
+    whole = shift.repeat_interleave(index.shape[1], dim=0)
+    return shifted(frames, index.flatten(), whole).unflatten(0, tuple(index.shape))
 
 
 def shifted(

@@ -158,7 +158,7 @@ def published_weights(backbone: AnyBackboneConfig) -> tuple[str, ...]:
     """
     if isinstance(backbone, VlmConfig):
         return ("backbone.vlm.", "backbone.lm_head.")
-    parts = ("text_embedding", "text_position", "text_blocks", "vision", "connectors", "decoder", "blank")
+    parts = ("text_embedding", "text_position", "text_blocks", "vision", "connectors", "memory", "decoder", "blank")
     return tuple(f"backbone.{part}" for part in parts)
 
 

@@ -79,6 +79,11 @@ class ContinuousPolicy:
     def horizon(self) -> int:
         return self._checkpoint.action_tokenizer.horizon
 
+    @property
+    def history(self) -> int:
+        """See `vla_policies.history`."""
+        return self._checkpoint.backbone.history
+
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self._begun |= {slot: (seed, 0) for slot, seed in zip(slots_of(seeds, slots), seeds, strict=True)}
 
@@ -141,7 +146,9 @@ class ContinuousPolicy:
     @torch.no_grad()
     def _embed(self, observations: Sequence[Observation], committed: Sequence[Actions]) -> Any:
         inputs = self._inputs.make(observations, committed)
-        return self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
+        return self._model.backbone.embed(
+            inputs.images, inputs.text, inputs.text_is_padding, inputs.state, past=inputs.past
+        )
 
     @torch.no_grad()
     def _said(

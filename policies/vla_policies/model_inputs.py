@@ -17,7 +17,9 @@ from torch import Tensor
 
 from vla.dead_reckoning import after
 from vla.interfaces import Observation
+from vla.model.backbone import Past
 from vla_policies.checkpoint import Checkpoint
+from vla_policies.history import window_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ModelInputs:
     text: Int64[Tensor, "batch text_tokens"]
     text_is_padding: Bool[Tensor, "batch text_tokens"]
     state: Float[Tensor, "batch state_dim"]
+    past: Past | None = None
 
 
 class InputMaker:
@@ -48,6 +51,9 @@ class InputMaker:
 
         Args:
             moved_by: actions of each row after which its proprioception is wanted.
+
+        Raises:
+            ObservationError: if the model sees a history, and an observation comes without one.
         """
         body = self._checkpoint.embodiment
         padded = [*observations, *[observations[0]] * (self._batch_size - len(observations))]
@@ -61,7 +67,19 @@ class InputMaker:
             self._tensor(np.concatenate(text)),
             self._tensor(np.concatenate(is_padding)),
             self._tensor(self._normalizer.normalise(state)),
+            self._past(padded),
         )
+
+    def _past(self, padded: Sequence[Observation]) -> Past | None:
+        history = self._checkpoint.backbone.history
+        if history == 1:
+            return None
+        windows, is_padding = zip(*(window_of(observation, history) for observation in padded), strict=True)
+        images = {
+            camera.name: np.stack([[pictures[camera.name] for pictures in window] for window in windows])
+            for camera in self._checkpoint.embodiment.cameras
+        }
+        return Past({name: self._tensor(image) for name, image in images.items()}, self._tensor(np.array(is_padding)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -79,7 +79,12 @@ class Objective(nn.Module):
         weighing = self._weighing
         with autocast(self._precision, batch.state.device):
             prefix = self.model.backbone.embed(
-                batch.images, batch.text, batch.text_is_padding, batch.state, insulated=weighing.insulation
+                batch.images,
+                batch.text,
+                batch.text_is_padding,
+                batch.state,
+                insulated=weighing.insulation,
+                past=batch.past,
             )
             actions = action_loss(self.model, prefix, batch, weighing.label_spread, counts)
         where = self._where_loss(prefix, batch.points, next(iter(batch.images.values())), counts.points)

@@ -34,6 +34,7 @@ from vla.interfaces import (
     check_proprioception,
 )
 from vla_policies.chunking import ChunkExecution, ExecutionConfig, check_execution, make_execution
+from vla_policies.history import Recollection, history_of
 
 _log = logging.getLogger(__name__)
 
@@ -112,13 +113,20 @@ def rollout(
 class _Episode:
     """The episode that goes on in one slot."""
 
-    def __init__(self, index: int, spec: EpisodeSpec, observation: Observation, execution: ChunkExecution) -> None:
+    def __init__(
+        self, index: int, spec: EpisodeSpec, observation: Observation, execution: ChunkExecution, history: int
+    ) -> None:
         self.index = index
         self.spec = spec
         self.instruction = observation.instruction
-        self.observation = observation
+        self._recollection = Recollection(history)
+        self.observation = self._recollection.with_past(observation)
         self.execution = execution
         self.actions: list[np.ndarray] = []
+
+    def see(self, observation: Observation) -> None:
+        """Go on to the next control step."""
+        self.observation = self._recollection.with_past(observation)
 
     @property
     def needs_chunk(self) -> bool:
@@ -144,6 +152,7 @@ class _Rollout:
         self._specs = enumerate(specs)
         self._execution = execution
         self._dt_s = policy.embodiment.control_dt_s
+        self._history = history_of(policy)
         self._clock = clock
         self._events = events
         self._episodes: dict[int, _Episode] = {}  # by slot
@@ -163,13 +172,13 @@ class _Rollout:
                 observation = self._environments[slot].reset(spec)
                 self._policy.reset([spec.seed], [slot])
                 execution = make_execution(self._execution, self._policy.horizon, self._dt_s)
-                self._episodes[slot] = _Episode(index, spec, observation, execution)
+                self._episodes[slot] = _Episode(index, spec, observation, execution, self._history)
             except Exception as error:
                 empty = np.zeros((0, self._policy.embodiment.action_dim), np.float32)
                 yield RolloutResult(index, slot, spec, "", False, 0, empty, error=in_one_line(error, spec))
                 continue
             if self._events.on_reset is not None:
-                self._events.on_reset(slot, spec, observation)
+                self._events.on_reset(slot, spec, self._episodes[slot].observation)
             return
 
     def _think(self) -> Iterator[RolloutResult]:
@@ -238,7 +247,7 @@ class _Rollout:
         episode.actions.append(action)
         # Pictures are looked at when a chunk is asked for; a state that is not finite may not come to that.
         check_proprioception(transition.observation, self._policy.embodiment)
-        episode.observation = transition.observation
+        episode.see(transition.observation)
         return action, transition
 
     def _end(self, slot: int, *, success: bool, error: Exception | None = None) -> RolloutResult:

@@ -23,6 +23,7 @@ from vla import cli
 from vla.embodiment import Embodiment
 from vla.errors import ConfigError
 from vla.interfaces import Observation, Policy
+from vla_policies.history import require_present_alone
 from vla_policies.loading import PRETRAINED, checkpoint_folder, checkpoint_hash, is_checkpoint, load_policy
 from vla_policies.serving.access import is_loopback, read_token, require_guarded, tls_context
 from vla_policies.serving.extra import require_installed
@@ -123,12 +124,14 @@ def load_served(config: ServeConfig) -> Policy:
     """The policy, for the embodiment of its checkpoint or the one that is given, warmed up.
 
     Raises:
-        ConfigError, CheckpointError, EmbodimentMismatch: if it cannot be loaded, or its robot is not known.
+        ConfigError, CheckpointError, EmbodimentMismatch: if it cannot be loaded, its robot is not known, or it sees
+            frames of before, which a client does not send.
     """
     if config.policy.startswith(("ws://", "wss://")):
         raise ConfigError(f"policy={config.policy} is served already: have clients ask there")
     policy = load_policy(config.policy, _embodiment(config), batch_size=config.batch)
     _limit_threads(config.threads)
+    require_present_alone(policy, "a client")
     if is_checkpoint(config.policy):
         warm_up(policy)
     return policy

@@ -72,6 +72,11 @@ class TokenPolicy:
     def horizon(self) -> int:
         return self._checkpoint.action_tokenizer.horizon
 
+    @property
+    def history(self) -> int:
+        """See `vla_policies.history`."""
+        return self._checkpoint.backbone.history
+
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         """Nothing to forget."""
 
@@ -181,7 +186,9 @@ class TokenPolicy:
         """What the decoder reads of a batch: the prefix, and the tokens that are forced."""
         forced = None if committed is None else self._forced(committed)
         inputs = self._inputs.make(observations, None if forced is None else committed)
-        prefix = self._model.backbone.embed(inputs.images, inputs.text, inputs.text_is_padding, inputs.state)
+        prefix = self._model.backbone.embed(
+            inputs.images, inputs.text, inputs.text_is_padding, inputs.state, past=inputs.past
+        )
         return prefix, None if forced is None else self._padded(forced)
 
     def _chunks(

@@ -482,6 +482,7 @@ class _Run:
             committed_share=config.committed_share,
             chunks=self._chunk_batches(frames),
             questions=self._questions(frames),
+            history=self._backbone.history,
         )
 
     def _questions(self, frames: Frames) -> FrameQuestions | None:
@@ -660,6 +661,16 @@ def _split(episode_index: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
     return np.flatnonzero(~is_held_out), generator.permutation(validation)[:1024]
 
 
+def _filled(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, and the defaults of what is not, group by group."""
+    groups = {
+        key: _filled(default, given[key])
+        for key, default in defaults.items()
+        if isinstance(default, Mapping) and isinstance(given.get(key), Mapping)
+    }
+    return {**defaults, **given, **groups}
+
+
 def _resumable(config: TrainConfig) -> Checkpoint | None:
     """The checkpoint that a stopped run left in `config.out`, if there is one.
 
@@ -671,7 +682,7 @@ def _resumable(config: TrainConfig) -> Checkpoint | None:
         return None
     checkpoint = load_checkpoint(out, with_training=True)
     ours, defaults = (json.loads(json.dumps(cli.resolved(known))) for known in (config, TrainConfig()))
-    theirs = defaults | dict(checkpoint.config)  # a run of before a key was there had what is now its default
+    theirs = _filled(defaults, checkpoint.config)  # a run of before a key was there had what is now its default
     differing = [key for key in ours if ours[key] != theirs[key] and key not in CHANGEABLE]
     if differing:
         raise ConfigError(

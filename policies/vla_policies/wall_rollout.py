@@ -38,6 +38,7 @@ from vla.interfaces import (
 )
 from vla_policies.baselines import GRIPPER_FIELD, rest_action
 from vla_policies.chunking import ChunkExecution, ExecutionConfig, OverlappingChunks, check_execution, make_execution
+from vla_policies.history import Recollection, history_of
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, in_one_line
 
 WARM_UP_CALLS = 3
@@ -167,6 +168,7 @@ class _Episode:
         self._execution: ChunkExecution = make_execution(execution, policy.horizon, self._dt_s)
         self._clock, self._delay_s, self._events = clock, delay_s, events
         self._hold = hold_action(policy.embodiment)
+        self._recollection = Recollection(history_of(policy))
         self._actions: list[np.ndarray] = []
         self._latencies_s: list[float] = []
         self._stale = self._missing = 0
@@ -204,7 +206,7 @@ class _Episode:
         return self._observation.time_s
 
     def _begin(self, warm_up: bool) -> None:
-        self._observation: Observation = self._environment.reset(self._spec)
+        self._observation: Observation = self._recollection.with_past(self._environment.reset(self._spec))
         self._policy.reset([self._spec.seed], [_SLOT])
         self._instruction = self._observation.instruction
         if warm_up:
@@ -263,7 +265,7 @@ class _Episode:
         transition: Transition = self._timeline.step(lambda: self._environment.step(action))
         self._actions.append(action)
         check_proprioception(transition.observation, self._policy.embodiment)
-        self._observation = transition.observation
+        self._observation = self._recollection.with_past(transition.observation)
         if self._events.on_step is not None:
             self._events.on_step(_SLOT, action, transition)
         if transition.terminated or transition.truncated:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vla.embodiment import Embodiment
 from vla.interfaces import Policy
+from vla_policies.history import history_of
 
 
 class WrappedPolicy[P: Policy]:
@@ -22,6 +23,10 @@ class WrappedPolicy[P: Policy]:
     @property
     def horizon(self) -> int:
         return self._policy.horizon
+
+    @property
+    def history(self) -> int:
+        return history_of(self._policy)
 
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self._policy.reset(seeds, slots)

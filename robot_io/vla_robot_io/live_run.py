@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from vla.embodiment import Embodiment
 from vla.interfaces import ActionChunk, EpisodeSpec, Observation, Policy
 from vla_policies.chunking import ExecutionConfig
+from vla_policies.history import Recollection, history_of
 from vla_policies.rollout import rollout
 from vla_robot_io.control_loop import ArmEnvironment, StepReport
 from vla_robot_io.doubts import DoubtConfig
@@ -346,6 +347,11 @@ class RecordedPolicy:
     def horizon(self) -> int:
         return self._policy.horizon
 
+    @property
+    def history(self) -> int:
+        """See `vla_policies.history`."""
+        return history_of(self._policy)
+
     def reset(self, seeds: Sequence[int], slots: Sequence[int] | None = None) -> None:
         self._policy.reset(seeds, slots)
 
@@ -376,7 +382,7 @@ class RecordedPolicy:
 
     def warm_up(self, observation: Observation) -> None:
         """Predict for nobody, unlogged."""
-        self._policy.predict([observation])
+        self._policy.predict([Recollection(self.history).with_past(observation)])
 
 
 def _fields(report: StepReport) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vla.interfaces import Environment, EpisodeSpec, Observation, Policy, Transi
 from vla_policies.certainty import CertainPolicy, Certainties, TokenEntropy
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.decisions import Decisions
+from vla_policies.history import Recollection, history_of
 from vla_policies.rollout import PredictCall, RolloutEvents, RolloutResult, rollout
 from vla_policies.wall_rollout import WallClock, WallStats, wall_rollout
 from vla_sim.attribution import Progress, Watch
@@ -180,7 +181,7 @@ class JobRunner:
         deadline = time.monotonic() + _LATENCY_BUDGET_S
         try:
             for _, spec in specs:
-                begun.append(self._environments[0].reset(spec))
+                begun.append(Recollection(history_of(policy)).with_past(self._environments[0].reset(spec)))
                 policy.reset([spec.seed], [0])
             for call in range(_WARM_UP_CALLS + _LATENCY_CALLS):
                 begin = time.monotonic()

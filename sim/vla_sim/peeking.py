@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from vla.interfaces import ActionChunk, Environment, EpisodeSpec, Observation, Policy
+from vla_policies.history import Recollection, history_of
 
 
 def peeks(make_policy: Callable[[], Policy], environment: Environment, specs: Sequence[EpisodeSpec]) -> bool:
@@ -55,4 +56,4 @@ def _copied(observation: Observation) -> Observation:
 
 def _chunk(policy: Policy, observation: Observation, seed: int) -> ActionChunk:
     policy.reset([seed], [0])
-    return policy.predict([observation], [0])[0]
+    return policy.predict([Recollection(history_of(policy)).with_past(observation)], [0])[0]

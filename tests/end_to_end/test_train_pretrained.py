@@ -12,6 +12,7 @@ import torch
 
 from vla import commands
 from vla.errors import CheckpointError, ConfigError
+from vla.interfaces import Observation
 from vla.model.connectors import ConnectorKind
 from vla.model.lora import AdapterConfig
 from vla.model.vla_model import Head
@@ -19,9 +20,11 @@ from vla.model.vlm.pretrained_files import describe, load_weights
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import ActionIds, PretrainedConfig, VlmConfig
 from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
+from vla.testing.fakes import make_observation
 from vla.tokens.words import PretrainedWords
 from vla_datasets.store import EpisodeStore
 from vla_policies.checkpoint import load_checkpoint, make_model
+from vla_policies.history import Recollection
 from vla_policies.token_policy import TokenPolicy
 from vla_policies.train import LOG, TrainConfig, train
 from vla_policies.trained_policy import trained_policy
@@ -71,16 +74,24 @@ def test_every_family_trains_and_keeps_the_contract_of_policies(config: TrainCon
 
 
 @pytest.mark.parametrize(
-    ("head", "ids"), [(Head.AUTOREGRESSIVE, ActionIds.LEAST_USED), (Head.SLOTS, ActionIds.LEAST_USED)]
+    ("name", "head"),
+    [("smolvlm", Head.AUTOREGRESSIVE), ("smolvlm", Head.SLOTS), ("florence2", Head.AUTOREGRESSIVE)],
 )
-def test_text_ids_may_stand_for_actions(config: TrainConfig, models: Path, head: Head, ids: ActionIds) -> None:
-    train(dataclasses.replace(config, pretrained=pretrained(models, "smolvlm", ids), head=head))
+def test_text_ids_may_stand_for_actions(config: TrainConfig, models: Path, name: str, head: Head) -> None:
+    train(dataclasses.replace(config, pretrained=pretrained(models, name, ActionIds.LEAST_USED), head=head))
     check_policy(lambda: TokenPolicy.from_checkpoint(Path(config.out), device="cpu"))
 
 
 @pytest.mark.parametrize(
     ("name", "head"),
-    [("smolvlm", Head.REGRESSION), ("paligemma", Head.FLOW), ("qwen3_vl", Head.FLOW), ("smolvlm", Head.INSULATED)],
+    [
+        ("smolvlm", Head.REGRESSION),
+        ("paligemma", Head.FLOW),
+        ("qwen3_vl", Head.FLOW),
+        ("smolvlm", Head.INSULATED),
+        ("florence2", Head.REGRESSION),
+        ("florence2", Head.INSULATED),
+    ],
 )
 def test_heads_that_say_numbers_stand_on_pretrained_backbones(
     config: TrainConfig, models: Path, name: str, head: Head
@@ -165,16 +176,50 @@ def test_a_missing_path_is_told_before_data_is_collected(config: TrainConfig, tm
         train(dataclasses.replace(config, pretrained=nowhere, data=[], collect=["episodes=1"]))
 
 
-def test_a_pretrained_backbone_acts_in_closed_loop_by_the_same_commands(tmp_path: Path, models: Path) -> None:
+OVER_TIME = ("pretrained.connector=causal_resampler", "pretrained.history=3", "pretrained.connector_tokens=4")
+
+
+@pytest.mark.parametrize(("name", "more"), [("smolvlm", ()), ("florence2", ()), ("smolvlm", OVER_TIME)])
+def test_a_pretrained_backbone_acts_in_closed_loop_by_the_same_commands(
+    tmp_path: Path, models: Path, name: str, more: tuple[str, ...]
+) -> None:
     store, run, report = tmp_path / "store", tmp_path / "run", tmp_path / "report"
     assert commands.main(["collect", "tasks=[reach]", "episodes=2", "workers=1", f"out={store}"]) == 0
-    arguments = ["experiment=tabletop-small", "backbone=smolvlm", f"pretrained.path={models / 'smolvlm'}"]
+    arguments = ["experiment=tabletop-small", f"backbone={name}", f"pretrained.path={models / name}", *more]
     small = ["steps=2", "batch_size=4", "dagger_steps=[]", "threads=1", "device=cpu"]
     assert commands.main(["train", *arguments, *small, f"data=[{store}]", f"out={run}"]) == 0
     loop = ["suite=tabletop", "tasks=[reach]", "episodes=1", "controls=[]", "workers=1", "videos=0"]
     assert commands.main(["eval", f"policy={run}", *loop, f"out={report}"]) == 0
     results = json.loads((report / "report.json").read_text())
     assert results["latency_ms"]["p50"] > 0
+
+
+def observed(seed: int, step: int) -> Observation:
+    """Of an episode of noise, with the pictures of the steps before."""
+    recollection, dt_s = Recollection(3), SMALL_EMBODIMENT.control_dt_s
+    seen = [make_observation(SMALL_EMBODIMENT, 1000 * seed + at, time_s=at * dt_s) for at in range(step + 1)]
+    return [recollection.with_past(observation) for observation in seen][-1]
+
+
+@pytest.mark.parametrize("connector", [ConnectorKind.OWN, ConnectorKind.CAUSAL_RESAMPLER])
+def test_frames_of_before_are_pictures_too_or_resampled_over_time(
+    config: TrainConfig, connector: ConnectorKind
+) -> None:
+    choice = dataclasses.replace(config.pretrained, history=3, connector=connector, connector_tokens=5)
+    train(dataclasses.replace(config, pretrained=choice, head=Head.AUTOREGRESSIVE))
+    checkpoint = load_checkpoint(Path(config.out))
+    backbone: Any = checkpoint.build_model().backbone
+    tokens = {ConnectorKind.OWN: 3 * 16}.get(connector, 5)
+    others = len(backbone.config.prompt.opening) + 24 + 1 + len(backbone.config.prompt.closing)
+    assert backbone.num_prefix_tokens == 2 * tokens + others
+    policy = TokenPolicy(checkpoint, device="cpu")
+    shown = observed(5, 3)
+    black = tuple({name: 0 * image for name, image in images.items()} for images in shown.past or ())
+    (seen,), (unseen,) = (
+        policy.predict_with_tokens([observation])[1] for observation in (shown, dataclasses.replace(shown, past=black))
+    )
+    assert abs(seen.probability - unseen.probability).max() > 1e-7
+    check_policy(lambda: TokenPolicy(checkpoint, device="cpu"), observe=observed)
 
 
 @pytest.mark.parametrize("connector", [ConnectorKind.POOLED, ConnectorKind.RESAMPLER, ConnectorKind.Q_FORMER])

@@ -118,6 +118,8 @@ def peer_pictures(backbone: VlmBackbone, row: int, cameras: tuple[CameraSpec, ..
                 *(patches_of(picture, backbone.sizes.vision_config) for picture in pixels), strict=True
             )
             return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.cat(grids)}
+        case "florence2":
+            return {f"picture_{number}": picture for number, picture in enumerate(pixels)}
         case _:
             return {"pixel_values": torch.cat(pixels)}
 
@@ -131,12 +133,35 @@ def peer_logits(backbone: VlmBackbone, name: str, row: int, continuation: list[i
 def peer_forward(
     backbone: VlmBackbone, name: str, prompt: list[int], continuation: list[int], more: dict[str, Tensor]
 ) -> Tensor:
+    if is_decoder_alone(backbone):
+        return encoded_and_decoded(backbone, name, prompt, continuation, more)
     ids = torch.tensor([prompt + continuation])
     if backbone.family.name == "paligemma":
         more["token_type_ids"] = (torch.arange(ids.shape[1]) >= len(prompt)).long()[None]
     if "image_grid_thw" in more:
         more["mm_token_type_ids"] = (ids == tiny_words(name).id_of(IMAGE_TOKEN)).long()
     return make_peer(backbone)(input_ids=ids, **more).logits[0]
+
+
+def is_decoder_alone(backbone: VlmBackbone) -> bool:
+    """Whether the library has logits of what its decoder reads alone."""
+    return backbone.family.num_begin_tokens > 0
+
+
+def encoded_and_decoded(
+    backbone: VlmBackbone, name: str, prompt: list[int], continuation: list[int], more: dict[str, Tensor]
+) -> Tensor:
+    """Logits of the prompt's last tokens and of what goes on. Pictures of several sizes are looked at one by one."""
+    whole, num_begin = make_peer(backbone), backbone.family.num_begin_tokens
+    read, written = torch.tensor([prompt[:-num_begin]]), torch.tensor([prompt[-num_begin:] + continuation])
+    pictures = [more[key] for key in sorted(more)]
+    if len(pictures) < 2:
+        pixels = pictures[0] if pictures else None
+        return whole(input_ids=read, decoder_input_ids=written, pixel_values=pixels).logits[0]
+    embedded = whole.get_input_embeddings()(read)
+    seen = [whole.get_image_features(picture).pooler_output[0] for picture in pictures]
+    embedded[read == tiny_words(name).id_of(IMAGE_TOKEN)] = torch.cat(seen)
+    return whole(inputs_embeds=embedded, decoder_input_ids=written).logits[0]
 
 
 @pytest.mark.parametrize("name", LIBRARY_NAMES)
@@ -148,7 +173,8 @@ def test_logits_of_prefix_and_continuation_are_those_of_transformers(name: str) 
     for row in range(3):
         theirs = peer_logits(backbone, name, row, new[row].tolist())
         is_real = torch.cat([~prefix.is_padding[row], torch.ones(3, dtype=torch.bool)])
-        torch.testing.assert_close(ours[row][is_real], theirs, atol=1e-5, rtol=0)
+        assert len(theirs) == (backbone.family.num_begin_tokens + 3 if is_decoder_alone(backbone) else is_real.sum())
+        torch.testing.assert_close(ours[row][is_real][-len(theirs) :], theirs, atol=1e-5, rtol=0)
         assert theirs.std() > 0.3  # logits that say something
 
 
@@ -196,7 +222,7 @@ def test_decoding_has_the_logits_of_training(name: str, head: Head) -> None:
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["paligemma", "qwen3_vl"])
+@pytest.mark.parametrize("name", ["paligemma", "qwen3_vl", "florence2"])
 def test_a_prefix_that_was_read_before_changes_nothing(name: str) -> None:
     model = make_model(name, Head.AUTOREGRESSIVE)
     prefix = embed(model.backbone, name)
@@ -263,7 +289,7 @@ def test_answers_have_the_logits_that_transformers_gives_them(name: str) -> None
             prompt = prompt_ids(backbone, name, tiny_words(name).encode_question(QUESTIONS[row]), cameras)
             told = answers[row][answers[row] >= 0].tolist()
             theirs = peer_forward(backbone, name, prompt, told[:-1], peer_pictures(backbone, row, cameras))
-            said = theirs[len(prompt) - 1 :]
+            said = theirs[-len(told) :]
             own = [index for index in range(words) if not first <= index < first + ACTIONS]
             torch.testing.assert_close(ours[row, : len(told)][:, own], said[:, own], atol=1e-5, rtol=0)
 

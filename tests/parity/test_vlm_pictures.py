@@ -72,6 +72,16 @@ def test_internvls_pictures(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_florences_pictures(size: tuple[int, int]) -> None:
+    """Its processor is CLIP's, without a crop, as its files say."""
+    style, image = family_named("florence2").style, picture(*size)
+    processor = transformers.CLIPImageProcessor(
+        do_center_crop=False, size={"height": 32, "width": 32}, image_mean=style.mean, image_std=style.std
+    )
+    assert_alike(prepare(image, (32, 32), style)[0], processed(processor, image)[0], style)
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
 def test_qwens_pictures_are_the_same_patches_in_the_same_order(name: str, size: tuple[int, int]) -> None:
     family, image = family_named(name), picture(*size)

@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla.errors import ConfigError
-from vla.model.connectors import Connector, ConnectorKind, PerceiverResampler, QFormer, make_connector
+from vla.model.connectors import Connector, ConnectorKind, QFormer, make_connector
+from vla.model.perceiver import PerceiverResampler
 
-KINDS = (ConnectorKind.MLP, ConnectorKind.POOLED, ConnectorKind.RESAMPLER, ConnectorKind.Q_FORMER)
+KINDS = (
+    ConnectorKind.MLP,
+    ConnectorKind.POOLED,
+    ConnectorKind.RESAMPLER,
+    ConnectorKind.Q_FORMER,
+    ConnectorKind.CAUSAL_RESAMPLER,
+)
 SEEN, WIDTH, QUERIES = 6, 8, 3
 
 

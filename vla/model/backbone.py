@@ -8,6 +8,7 @@ before them; what is new sees the prefix and, as its head says, all that is new 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +16,27 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from vla.model.cache import KeyValueCache
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What the cameras saw at the control steps before the present one, oldest first, one step apart."""
+
+    images: Mapping[str, UInt8[Tensor, "batch past height width 3"]]
+    """By camera name; RGB."""
+    is_padding: Bool[Tensor, "batch past"]
+    """Where the episode had not begun."""
+
+
+def require_past(past: Past | None, history: int) -> None:
+    """Return if there are as many frames as a backbone reads, the present one included.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    found = 0 if past is None else past.is_padding.shape[1]
+    if found != history - 1:
+        raise ValueError(f"a history of {history} frames has {history - 1} before the present one, got {found}")
 
 
 @runtime_checkable
@@ -40,6 +62,11 @@ class BackboneConfig(Protocol):
     @property
     def text_tokens(self) -> int:
         """The longest instruction, in tokens."""
+        ...
+
+    @property
+    def history(self) -> int:
+        """Frames of each camera that are seen at once, the present one included."""
         ...
 
     def to_json(self) -> dict[str, Any]: ...
@@ -70,6 +97,7 @@ class Backbone(Protocol):
         state: Float[Tensor, "batch state_dim"],
         *,
         insulated: bool = False,
+        past: Past | None = None,
     ) -> Embedded:
         """The prefix.
 
@@ -77,6 +105,7 @@ class Backbone(Protocol):
             images: by camera name; RGB.
             state: normalised proprioception.
             insulated: whether gradients through the prefix's tokens end before what sees and reads.
+            past: the frames before the present ones; None where the history is one frame.
         """
         ...
 

@@ -6,6 +6,9 @@
                                        └────────────────────────────────────────────► text tokens ┤
     proprioception and where the named queries looked ─► one token, or one a number ────────────── ┘
 
+With a history, what the same queries found in the frames before is resampled over time (`causal_resampler.py`), and
+stands behind the image tokens.
+
 The connector asks the feature maps questions that the instruction's tokens answer: each query attends to the text to
 become a vector, and that vector attends to the image to become one token, of what is there and where it is. The first
 two queries, *target* and *destination*, have names, because training may show them where to look (`Grounding`).
@@ -29,7 +32,9 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from vla.embodiment import CameraSpec
+from vla.model.backbone import Past, require_past
 from vla.model.cache import KeyValueCache
+from vla.model.causal_resampler import CausalResampler
 from vla.model.masks import side_by_side
 from vla.model.tower import STRIDE, ResidualTower, Tower, TowerMap
 from vla.model.transformer import Block, Transformer
@@ -75,6 +80,9 @@ class CompactConfig:
     focus: float = 1.0
     """Factor on the attention logits of the named queries once the model has learned: above 1 a query that is torn
     between two things looks at the likelier one, and not at a place between them. Training knows nothing of it."""
+    history: int = 1
+    """Frames of each camera that are seen at once, the present one included, a control step apart: what the queries
+    found in them becomes as many tokens again, by a resampler over time."""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"state": self.state.value, "tower": self.tower.value}
@@ -125,6 +133,8 @@ class CompactBackbone(nn.Module):
             raise ValueError(f"image_queries must be at least {len(ROLES)}, got {config.image_queries}")
         if not config.focus > 0:
             raise ValueError(f"focus must be above 0, got {config.focus}")
+        if config.history < 1:
+            raise ValueError(f"history counts the present frame: expected 1 or more, got {config.history}")
         self.config = config
         self.camera_names = [camera.name for camera in cameras]
         width = config.width
@@ -159,6 +169,11 @@ class CompactBackbone(nn.Module):
         """Vectors before the words (`vla.model.lora`)."""
         self.apply(_initialise)
         self.tower = None if has_stem else ResidualTower(config.tower)
+        self.memory = nn.ModuleList(
+            CausalResampler(width, width, config.image_queries, config.history)
+            for _ in (cameras if config.history > 1 else ())
+        )
+        """Of each camera, where there is a history."""
 
     @property
     def width(self) -> int:
@@ -170,7 +185,7 @@ class CompactBackbone(nn.Module):
 
     @property
     def num_prefix_tokens(self) -> int:
-        num_seen = len(self.camera_names) * self.config.image_queries
+        num_seen = (len(self.camera_names) + len(self.memory)) * self.config.image_queries
         return num_seen + self._num_prompt + self.config.text_tokens + self.num_state_tokens
 
     @property
@@ -193,16 +208,18 @@ class CompactBackbone(nn.Module):
         state: Float[Tensor, "batch state_dim"],
         *,
         insulated: bool = False,
+        past: Past | None = None,
     ) -> Prefix:
-        """The prefix: image tokens, text tokens, state tokens.
+        """The prefix: image tokens, those of a history, text tokens, state tokens.
 
         Args:
             images: by camera name; RGB.
             state: normalised proprioception.
             insulated: whether gradients through the prefix's tokens end before what sees and reads; those through its
                 `grounding` do not (arXiv:2505.23705).
+            past: the frames before the present ones; None where the history is one frame.
         """
-        return self.look(images, self.read(text, text_is_padding), state, insulated=insulated)
+        return self.look(images, self.read(text, text_is_padding), state, insulated=insulated, past=past)
 
     def embed_question(
         self,
@@ -247,8 +264,10 @@ class CompactBackbone(nn.Module):
         state: Float[Tensor, "batch state_dim"],
         *,
         insulated: bool = False,
+        past: Past | None = None,
     ) -> Prefix:
         """The prefix of an instruction that was read; see `embed`."""
+        require_past(past, self.config.history)
         words = reading.words
         maps = self._feature_maps([images[name] for name in self.camera_names], words.dtype)
         answers = [self._answers(number, features, reading) for number, features in enumerate(maps)]
@@ -256,11 +275,30 @@ class CompactBackbone(nn.Module):
         points = answers[0].points[:, : len(ROLES)].flatten(1)
         if insulated:
             seen, words, points = [tokens.detach() for tokens in seen], words.detach(), points.detach()
+        if past is not None:
+            seen += self._remembered(seen, reading, past, insulated=insulated)
         tokens = torch.cat([*seen, *self._prompted(words), self._state(state, points)], dim=1)
         is_padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         start = sum(part.shape[1] for part in seen) + self._num_prompt
         is_padding[:, start : start + words.shape[1]] = reading.is_padding
         return Prefix(tokens, is_padding, answers[0].logits[:, : len(ROLES)])
+
+    def _remembered(
+        self, seen: Sequence[Float[Tensor, "batch queries width"]], reading: Reading, past: Past, *, insulated: bool
+    ) -> list[Float[Tensor, "batch queries width"]]:
+        """What each camera's queries found in its history, resampled over time."""
+        batch, num_past = past.is_padding.shape
+        asked = tuple(questions.repeat_interleave(num_past, dim=0) for questions in reading.questions)
+        frames = [past.images[name].flatten(0, 1) for name in self.camera_names]
+        is_padding = torch.cat([past.is_padding, past.is_padding.new_zeros(batch, 1)], dim=1)[..., None]
+        found = []
+        for camera, features in enumerate(self._feature_maps(frames, reading.words.dtype)):
+            before = self._connectors[camera](features, asked[camera]).tokens.unflatten(0, (batch, num_past))
+            before = before.detach() if insulated else before
+            window = torch.cat([before, seen[camera][:, None]], dim=1)  # (batch, frames, queries, width)
+            resampler = cast(CausalResampler, self.memory[camera])
+            found.append(resampler.over_time(window, is_padding.expand(window.shape[:3]))[0])
+        return found
 
     def _feature_maps(
         self, images: Sequence[UInt8[Tensor, "batch _ _ 3"]], dtype: torch.dtype

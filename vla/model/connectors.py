@@ -4,6 +4,7 @@
     pooled      the same behind a mean over neighbours: a quarter of the tokens (pool-adapter, arXiv:2311.06791)
     resampler   a fixed number of learned queries that read all tokens          (Flamingo, arXiv:2204.14198)
     q_former    the same by BLIP-2's transformer, as `transformers` has it      (BLIP-2, arXiv:2301.12597)
+    causal_resampler   a fixed number of queries that read the frames of the last control steps (`causal_resampler.py`)
 
 Padding is never read; a token made of nothing but padding is padding.
 """
@@ -19,6 +20,8 @@ from torch.nn import functional
 
 from vla.errors import ConfigError
 from vla.libraries import require_library
+from vla.model.causal_resampler import CausalResampler
+from vla.model.perceiver import PerceiverResampler
 
 Seen = tuple[Float[Tensor, "batch connected width"], Bool[Tensor, "batch connected"]]
 """Tokens, and which of them are padding."""
@@ -37,6 +40,8 @@ class ConnectorKind(enum.Enum):
     """A fixed number of queries, whatever the picture's size."""
     Q_FORMER = "q_former"
     """The same by BLIP-2's transformer: queries see each other in every block, and the picture in every second."""
+    CAUSAL_RESAMPLER = "causal_resampler"
+    """A fixed number of queries, whatever the history: they read the frames of the last control steps at once."""
 
 
 class MlpProjector(nn.Module):
@@ -81,66 +86,6 @@ class PooledProjector(nn.Module):
     def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of what comes out."""
         return -(-grid[0] // self.side), -(-grid[1] // self.side)
-
-
-class PerceiverResampler(nn.Module):
-    """Learned queries that attend to all tokens and to each other, then think, in a few rounds."""
-
-    def __init__(self, seen: int, width: int, num_queries: int, *, rounds: int = 2, heads: int = 4) -> None:
-        super().__init__()
-        if num_queries < 1 or width % heads:
-            raise ConfigError(
-                f"a resampler needs a query and {heads} heads that divide {width}, got {num_queries} queries"
-            )
-        self.heads = heads
-        self.queries = nn.Parameter(torch.randn(num_queries, width) * 0.02)
-        self.entry = nn.Linear(seen, width)
-        self.rounds = nn.ModuleList(_Round(width, heads) for _ in range(rounds))
-        self.norm = nn.LayerNorm(width)
-
-    def forward(
-        self, x: Float[Tensor, "batch tokens seen"], is_padding: Bool[Tensor, "batch tokens"], grid: tuple[int, int]
-    ) -> Seen:
-        """One token a query; all of them are padding where everything seen is."""
-        seen, found = self.entry(x), self.queries.to(x.dtype).expand(len(x), -1, -1)
-        for each in self.rounds:
-            found = each(found, seen, is_padding)
-        return self.norm(found), is_padding.all(1, keepdim=True).expand(-1, found.shape[1])
-
-    def grid_of(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of what comes out: the queries have no shape."""
-        return 1, len(self.queries)
-
-
-class _Round(nn.Module):
-    """Cross-attention over what is seen and the queries themselves, then a perceptron, each around a residual."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_query, self.norm_seen, self.norm_mlp = (nn.LayerNorm(width) for _ in range(3))
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(
-        self,
-        found: Float[Tensor, "batch queries width"],
-        seen: Float[Tensor, "batch tokens width"],
-        is_padding: Bool[Tensor, "batch tokens"],
-    ) -> Float[Tensor, "batch queries width"]:
-        own = self.norm_query(found)
-        query = self._by_head(self.query(own))
-        key, value = self.key_value(torch.cat([self.norm_seen(seen), own], dim=1)).chunk(2, dim=-1)
-        is_real = torch.cat([~is_padding, is_padding.new_ones(own.shape[:2])], dim=1)[:, None, None]
-        mixed = functional.scaled_dot_product_attention(
-            query, self._by_head(key), self._by_head(value), attn_mask=is_real.expand(-1, -1, query.shape[2], -1)
-        )
-        found = found + self.out(mixed.transpose(1, 2).flatten(2))
-        return found + self.mlp(self.norm_mlp(found))
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class QFormer(nn.Module):
@@ -189,14 +134,15 @@ class QFormer(nn.Module):
         return 1, len(self.queries)
 
 
-Connector = MlpProjector | PooledProjector | PerceiverResampler | QFormer
+Connector = MlpProjector | PooledProjector | PerceiverResampler | QFormer | CausalResampler
 
 
-def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int) -> Connector | None:
+def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int, history: int = 1) -> Connector | None:
     """The connector of this kind; none where the model's own is enough.
 
     Args:
         num_tokens: of a resampler.
+        history: pictures of a camera that a resampler over time reads.
     """
     match kind:
         case ConnectorKind.OWN:
@@ -209,3 +155,5 @@ def make_connector(kind: ConnectorKind, seen: int, width: int, num_tokens: int) 
             return PerceiverResampler(seen, width, num_tokens)
         case ConnectorKind.Q_FORMER:
             return QFormer(seen, width, num_tokens)
+        case ConnectorKind.CAUSAL_RESAMPLER:
+            return CausalResampler(seen, width, num_tokens, history)

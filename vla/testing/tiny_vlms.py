@@ -31,7 +31,7 @@ SENTENCES = (
 )
 PIXELS, PATCH = 16, 4
 """Of a tower's picture, where its size is fixed, and of a patch."""
-LIBRARY_NAMES = ("paligemma", "paligemma2", "smolvlm", "idefics3", "qwen2_5_vl", "qwen3_vl", "internvl")
+LIBRARY_NAMES = ("paligemma", "paligemma2", "smolvlm", "idefics3", "qwen2_5_vl", "qwen3_vl", "internvl", "florence2")
 """Of models whose whole class is in `transformers`."""
 NAMES = (*LIBRARY_NAMES, "openvla")
 
@@ -66,6 +66,22 @@ _LANGUAGE = {
     "pad_token_id": 0,
     "bos_token_id": None,
     "eos_token_id": None,
+    "initializer_range": 0.2,
+}
+
+
+_DAVIT = {
+    "depths": [1, 1],
+    "patch_size": [7, 3],
+    "patch_stride": [4, 2],
+    "patch_padding": [3, 1],
+    "patch_prenorm": [False, True],
+    "embed_dim": [8, 16],
+    "num_heads": [2, 2],
+    "num_groups": [2, 2],
+    "window_size": 2,
+    "mlp_ratio": 2.0,
+    "projection_dim": 32,
     "initializer_range": 0.2,
 }
 
@@ -128,6 +144,8 @@ def _parts(name: str) -> dict[str, Any]:
         case "internvl":
             tower = {**_TOWER, "image_size": [PIXELS, PIXELS], "patch_size": [PATCH, PATCH]}
             return {"vision_config": tower, "text_config": {"model_type": "qwen2", **language}}
+        case "florence2":
+            return {"vision_config": _DAVIT, "text_config": _bart(name)}
         case "openvla":
             dino = {"width": 16, "depth": 3, "heads": 2, "patch": PATCH, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
             dino |= {"registers": 2, "has_class_token": True, "layer_scale": 0.5}
@@ -142,6 +160,16 @@ def _parts(name: str) -> dict[str, Any]:
             }
         case _:
             raise ValueError(f"there is no tiny model '{name}' (names: {', '.join(NAMES)})")
+
+
+def _bart(name: str) -> dict[str, Any]:
+    words = tiny_words(name)
+    begin, end = words.id_of("<s>"), words.id_of("</s>")
+    special = {"pad_token_id": 0, "bos_token_id": begin, "eos_token_id": end, "decoder_start_token_id": end}
+    layers = {"encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4, "decoder_attention_heads": 2}
+    sizes = {"d_model": 32, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 512}
+    own = {"model_type": "bart", "vocab_size": 360, "init_std": 0.2}
+    return own | special | layers | sizes
 
 
 def _rotation() -> dict[str, Any]:

@@ -1,125 +1,55 @@
 """The families of vision-language models that are known, by name.
 
-A family says how its pictures are prepared and how its prompt reads, and finds the parts of its model. Which class of
-`transformers` it is made of stands here; nothing in a file chooses a class. `transformers` is loaded when a model is
-made, not before.
+Which classes of `transformers` a family is made of stands in it; nothing in a file chooses a class. `transformers` is
+loaded when a model is made, not before.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, unknown
 from vla.libraries import require_library
-from vla.model.vlm.internvl_family import InternVLFamily
-from vla.model.vlm.openvla_family import OpenVlaFamily
+from vla.model.vlm.family import Family as Family
+from vla.model.vlm.florence_family import FLORENCE
+from vla.model.vlm.internvl_family import INTERNVL
+from vla.model.vlm.openvla_family import OPENVLA as OPENVLA_FAMILY
 from vla.model.vlm.openvla_parts import OpenVlaWhole, openvla_sizes
-from vla.model.vlm.paligemma_family import PaliGemmaFamily
+from vla.model.vlm.paligemma_family import PALIGEMMA
 from vla.model.vlm.pictures import CLIP_MEAN, CLIP_STD, PictureStyle
-from vla.model.vlm.prompt import Prompt
-from vla.model.vlm.qwen_family import QwenFamily
-from vla.model.vlm.smolvlm_family import SmolVLMFamily
+from vla.model.vlm.qwen_family import qwen
+from vla.model.vlm.smolvlm_family import smolvlm
 
 OPENVLA = "openvla"
 """Not a class of `transformers`: put together here."""
 DROPPED = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation", "torch_dtype", "dtype")
 """What a configuration file may say that is not a size: code to fetch, kernels to fetch, types of numbers."""
-
-
-@runtime_checkable
-class Family(Protocol):
-    """What the models of one family have in common."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def class_name(self) -> str:
-        """Of the model, in `transformers`."""
-        ...
-
-    @property
-    def config_name(self) -> str:
-        """Of its configuration, in `transformers`."""
-        ...
-
-    @property
-    def text_types(self) -> tuple[str, ...]:
-        """Language models that it may have."""
-        ...
-
-    @property
-    def prompt(self) -> Prompt: ...
-
-    @property
-    def style(self) -> PictureStyle: ...
-
-    @property
-    def is_prefix_causal(self) -> bool: ...
-
-    @property
-    def first_position(self) -> int: ...
-
-    @property
-    def axes(self) -> int:
-        """Of rotary positions."""
-        ...
-
-    @property
-    def do_actions_descend(self) -> bool:
-        """Whether text ids that stand for actions run downwards."""
-        ...
-
-    def attention(self, config: Any) -> str:
-        """The implementation of attention that computes what this model does, on every device."""
-        ...
-
-    def picture_size(self, config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
-        """Rows and columns of pixels that a camera's picture is resized to.
-
-        Args:
-            longest_side: what is wished for, in pixels, where the family leaves a choice; 0 if nothing.
-
-        Raises:
-            ConfigError: if the family does not leave that choice.
-        """
-        ...
-
-    def grid(self, config: Any, size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of tokens that a picture of this size becomes."""
-        ...
-
-    def look(
-        self, model: nn.Module, pixels: Float[Tensor, "batch 3 rows columns"]
-    ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        """What the language model reads of pictures: at its entry, then behind its first layers."""
-        ...
-
-    def num_levels(self, config: Any) -> int:
-        """How many parts `look` returns."""
-        ...
-
-    def language(self, model: nn.Module) -> nn.Module:
-        """The language model: its `embed_tokens`, `layers`, `norm` and `rotary_emb`."""
-        ...
+RANDOM = (
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "encoder_layerdrop",
+    "decoder_layerdrop",
+    "drop_path_rate",
+)
+"""Parts that are left out at random in training: none is, so that a step depends on its samples alone."""
 
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        PaliGemmaFamily(),
-        SmolVLMFamily("smolvlm", "SmolVLM"),
-        SmolVLMFamily("idefics3", "Idefics3"),
-        QwenFamily("qwen2_5_vl", "Qwen2_5_VL", "qwen2_5_vl_text", PictureStyle(CLIP_MEAN, CLIP_STD)),
-        QwenFamily("qwen3_vl", "Qwen3VL", "qwen3_vl_text", PictureStyle()),
-        InternVLFamily(),
-        OpenVlaFamily(),
+        PALIGEMMA,
+        smolvlm("smolvlm", "SmolVLM"),
+        smolvlm("idefics3", "Idefics3"),
+        qwen("qwen2_5_vl", "Qwen2_5_VL", "qwen2_5_vl_text", PictureStyle(CLIP_MEAN, CLIP_STD)),
+        qwen("qwen3_vl", "Qwen3VL", "qwen3_vl_text", PictureStyle()),
+        INTERNVL,
+        FLORENCE,
+        OPENVLA_FAMILY,
     )
 }
 
@@ -155,6 +85,13 @@ def transformers_config(family: Family, architecture: Mapping[str, Any]) -> Any:
         return openvla_sizes(sizes_only(architecture))
     config = getattr(library, family.config_name).from_dict(sizes_only(architecture))
     config._attn_implementation = family.attention(config)
+    return _still(config)
+
+
+def _still(config: Any) -> Any:
+    for part in (config.vision_config, config.text_config):
+        for name in set(RANDOM) & set(part.to_dict()):
+            setattr(part, name, 0.0)
     return config
 
 

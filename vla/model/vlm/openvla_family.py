@@ -8,15 +8,11 @@ of the vocabulary stands for the lowest bin.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, cast
-
-from jaxtyping import Float
-from torch import Tensor, nn
+from typing import Any
 
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError
-from vla.model.vlm.openvla_parts import OpenVlaParts
+from vla.model.vlm.family import Family, Levels, Pixels
 from vla.model.vlm.pictures import PictureStyle
 from vla.model.vlm.prompt import Prompt
 from vla.tokens.words import PLACE
@@ -34,41 +30,30 @@ PLAIN = PictureStyle(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 """Each tower normalises for itself."""
 
 
-@dataclasses.dataclass(frozen=True)
-class OpenVlaFamily:
-    """See the top of this file."""
+def _picture_size(config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
+    if longest_side not in (0, config.image_size):
+        raise ConfigError(
+            f"openvla sees pictures of {config.image_size} pixels: leave picture_side, got {longest_side}"
+        )
+    return config.image_size, config.image_size
 
-    name: str = "openvla"
-    class_name: str = "OpenVLAForActionPrediction"
-    config_name: str = "OpenVLAConfig"
-    text_types: tuple[str, ...] = ("llama",)
-    prompt: Prompt = PROMPT
-    style: PictureStyle = PLAIN
-    is_prefix_causal: bool = True
-    first_position: int = 0
-    axes: int = 1
-    do_actions_descend: bool = True
 
-    def attention(self, config: Any) -> str:
-        return "sdpa"
+def _grid(config: Any, size: tuple[int, int]) -> tuple[int, int]:
+    return size[0] // config.patch, size[1] // config.patch
 
-    def picture_size(self, config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
-        if longest_side not in (0, config.image_size):
-            raise ConfigError(
-                f"openvla sees pictures of {config.image_size} pixels: leave picture_side, got {longest_side}"
-            )
-        return config.image_size, config.image_size
 
-    def grid(self, config: Any, size: tuple[int, int]) -> tuple[int, int]:
-        return size[0] // config.patch, size[1] // config.patch
+def _look(model: Any, pixels: Pixels) -> Levels:
+    return (model.look(pixels),)
 
-    def look(
-        self, model: nn.Module, pixels: Float[Tensor, "batch 3 rows columns"]
-    ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        return (cast(OpenVlaParts, model).look(pixels),)
 
-    def num_levels(self, config: Any) -> int:
-        return 1
-
-    def language(self, model: nn.Module) -> nn.Module:
-        return cast(nn.Module, model.language_model)
+OPENVLA = Family(
+    "openvla",
+    "OpenVLA",
+    ("llama",),
+    PROMPT,
+    _picture_size,
+    _grid,
+    _look,
+    style=PLAIN,
+    do_actions_descend=True,
+)

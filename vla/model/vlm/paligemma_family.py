@@ -7,54 +7,38 @@ Positions begin at 1.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, cast
+from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
-
-from vla.embodiment import CameraSpec
+from vla.model.vlm.family import Family, Levels, Pixels
 from vla.model.vlm.fixed_size import fixed_picture_size
-from vla.model.vlm.pictures import PictureStyle
 from vla.model.vlm.prompt import Prompt
 from vla.tokens.words import PLACE
 
 PROMPT = Prompt(opening="<bos>", closing="\n", question=f"answer en {PLACE}", end="<eos>", specials=("<bos>", "<eos>"))
 
 
-@dataclasses.dataclass(frozen=True)
-class PaliGemmaFamily:
-    """See the top of this file."""
+def _attention(config: Any) -> str:
+    # Gemma 2 caps its scores, which the fused kernel cannot.
+    return "eager" if config.text_config.model_type == "gemma2" else "sdpa"
 
-    name: str = "paligemma"
-    class_name: str = "PaliGemmaForConditionalGeneration"
-    config_name: str = "PaliGemmaConfig"
-    text_types: tuple[str, ...] = ("gemma", "gemma2")
-    prompt: Prompt = PROMPT
-    style: PictureStyle = PictureStyle()  # noqa: RUF009 (frozen)
-    is_prefix_causal: bool = False
-    first_position: int = 1
-    axes: int = 1
-    do_actions_descend: bool = False
 
-    def attention(self, config: Any) -> str:
-        # Gemma 2 caps its scores, which the fused kernel cannot.
-        return "eager" if config.text_config.model_type == "gemma2" else "sdpa"
+def _grid(config: Any, size: tuple[int, int]) -> tuple[int, int]:
+    return size[0] // config.vision_config.patch_size, size[1] // config.vision_config.patch_size
 
-    def picture_size(self, config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
-        return fixed_picture_size(self.name, config.vision_config, longest_side)
 
-    def grid(self, config: Any, size: tuple[int, int]) -> tuple[int, int]:
-        return size[0] // config.vision_config.patch_size, size[1] // config.vision_config.patch_size
+def _look(model: Any, pixels: Pixels) -> Levels:
+    return (model.multi_modal_projector(model.vision_tower(pixels).last_hidden_state),)
 
-    def look(
-        self, model: nn.Module, pixels: Float[Tensor, "batch 3 rows columns"]
-    ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        parts = cast(Any, model)
-        return (parts.multi_modal_projector(parts.vision_tower(pixels).last_hidden_state),)
 
-    def num_levels(self, config: Any) -> int:
-        return 1
-
-    def language(self, model: nn.Module) -> nn.Module:
-        return cast(nn.Module, model.language_model)
+PALIGEMMA = Family(
+    "paligemma",
+    "PaliGemma",
+    ("gemma", "gemma2"),
+    PROMPT,
+    fixed_picture_size("paligemma"),
+    _grid,
+    _look,
+    is_prefix_causal=False,
+    first_position=1,
+    attention=_attention,
+)

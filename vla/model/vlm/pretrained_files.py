@@ -102,6 +102,7 @@ def describe(choice: PretrainedConfig) -> tuple[VlmConfig, PretrainedWords]:
         is_lower_case=family.prompt.is_lower_case,
         connector=choice.connector,
         connector_tokens=choice.connector_tokens,
+        history=choice.history,
     ), words
 
 

@@ -9,14 +9,15 @@ Qwen3-VL adds features of earlier blocks of its tower behind the first layers of
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vla.embodiment import CameraSpec
+from vla.model.vlm.any_size import whole_tokens
+from vla.model.vlm.family import Family, Levels, Pixels
 from vla.model.vlm.pictures import PictureStyle
 from vla.model.vlm.prompt import Prompt
 
@@ -30,60 +31,41 @@ PROMPT = Prompt(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class QwenFamily:
-    """See the top of this file."""
+def _picture_size(config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
+    token = config.vision_config.patch_size * config.vision_config.spatial_merge_size
+    return whole_tokens(camera, longest_side, token)
 
-    name: str
-    stem: str
-    """Of the class names in `transformers`."""
-    text_type: str
-    style: PictureStyle
-    prompt: Prompt = PROMPT
-    is_prefix_causal: bool = True
-    first_position: int = 0
-    axes: int = 3
-    do_actions_descend: bool = False
 
-    @property
-    def text_types(self) -> tuple[str, ...]:
-        return (self.text_type,)
+def _grid(config: Any, size: tuple[int, int]) -> tuple[int, int]:
+    token = config.vision_config.patch_size * config.vision_config.spatial_merge_size
+    return size[0] // token, size[1] // token
 
-    @property
-    def class_name(self) -> str:
-        return f"{self.stem}ForConditionalGeneration"
 
-    @property
-    def config_name(self) -> str:
-        return f"{self.stem}Config"
+def _look(model: Any, pixels: Pixels) -> Levels:
+    patches, grid = patches_of(pixels, model.visual.config)
+    seen = model.visual(patches, grid_thw=grid)
+    levels = (seen.pooler_output, *getattr(seen, "deepstack_features", ()))
+    return tuple(level.unflatten(0, (len(pixels), -1)) for level in levels)
 
-    def attention(self, config: Any) -> str:
-        return "sdpa"
 
-    def picture_size(self, config: Any, camera: CameraSpec, longest_side: int) -> tuple[int, int]:
-        token = config.vision_config.patch_size * config.vision_config.spatial_merge_size
-        scale = longest_side / max(camera.height, camera.width) if longest_side else 1.0
-        rows, columns = (max(1, round(pixels * scale / token)) for pixels in (camera.height, camera.width))
-        return rows * token, columns * token
+def _num_levels(config: Any) -> int:
+    return 1 + len(getattr(config.vision_config, "deepstack_visual_indexes", ()))
 
-    def grid(self, config: Any, size: tuple[int, int]) -> tuple[int, int]:
-        token = config.vision_config.patch_size * config.vision_config.spatial_merge_size
-        return size[0] // token, size[1] // token
 
-    def look(
-        self, model: nn.Module, pixels: Float[Tensor, "batch 3 rows columns"]
-    ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        tower = cast(Any, model).visual
-        patches, grid = patches_of(pixels, tower.config)
-        seen = tower(patches, grid_thw=grid)
-        levels = (seen.pooler_output, *getattr(seen, "deepstack_features", ()))
-        return tuple(level.unflatten(0, (len(pixels), -1)) for level in levels)
-
-    def num_levels(self, config: Any) -> int:
-        return 1 + len(getattr(config.vision_config, "deepstack_visual_indexes", ()))
-
-    def language(self, model: nn.Module) -> nn.Module:
-        return cast(nn.Module, model.language_model)
+def qwen(name: str, stem: str, text_type: str, style: PictureStyle) -> Family:
+    """One of the generations."""
+    return Family(
+        name,
+        stem,
+        (text_type,),
+        PROMPT,
+        _picture_size,
+        _grid,
+        _look,
+        style=style,
+        axes=3,
+        num_levels=_num_levels,
+    )
 
 
 def patches_of(

@@ -4,6 +4,9 @@
     before [open picture close]     opening question          closing | answer
     └──────────────────────────── prefix ────────────────────────────┘
 
+A camera with a history has a picture for each of its frames, oldest first, or one for all of them (`causal_resampler`).
+Frames of before the episode are padding.
+
 The tower, the embedding and the layers are those of `transformers`; which token stands where, who sees whom, and where
 keys and values lie is ours, the same for every family. Padding stands behind the instruction, is seen by nobody and
 counts in no position.
@@ -25,10 +28,13 @@ from torch.nn import functional
 
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError
+from vla.model.backbone import Past, require_past
 from vla.model.cache import KeyValueCache
+from vla.model.causal_resampler import CausalResampler
 from vla.model.connectors import make_connector
 from vla.model.masks import as_bias, following, side_by_side
 from vla.model.transformer import Mask
+from vla.model.vlm.encoder_decoder import EncoderDecoder, require_room
 from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
 from vla.model.vlm.pictures import prepare
 from vla.model.vlm.places import Places, Span
@@ -63,7 +69,7 @@ class VlmBackbone(nn.Module):
         self.sizes = transformers_config(self.family, config.architecture)
         text = self.sizes.get_text_config()
         self.width, self.text_vocabulary_size = int(text.hidden_size), int(text.vocab_size)
-        self._num_levels = self.family.num_levels(self.sizes)
+        self._num_levels, self._num_begin = self.family.num_levels(self.sizes), self.family.num_begin_tokens
         self._softcap = getattr(text, "final_logit_softcapping", None)
         whole = cast(Any, make_transformers_model(self.family, self.sizes))
         self.vlm = whole.model
@@ -72,7 +78,11 @@ class VlmBackbone(nn.Module):
             self.state_embedding = nn.Sequential(
                 nn.Linear(state_dim, self.width), nn.SiLU(), nn.Linear(self.width, self.width)
             )
-        self.connector = make_connector(config.connector, self.width, self.width, config.connector_tokens)
+        if config.history < 1:
+            raise ConfigError(f"pretrained.history counts the present frame: expected 1 or more, got {config.history}")
+        self.connector = make_connector(
+            config.connector, self.width, self.width, config.connector_tokens, config.history
+        )
         if self.connector is not None and self._num_levels > 1:
             raise ConfigError(f"{config.family} adds pictures behind several layers: leave pretrained.connector=own")
         self.camera_names = [camera.name for camera in cameras]
@@ -86,6 +96,8 @@ class VlmBackbone(nn.Module):
         self._check_window(text)
 
     def _check_window(self, text: Any) -> None:
+        if self._num_begin:
+            require_room(self.num_prefix_tokens - self._num_begin, self._num_begin, text)
         window = getattr(text, "sliding_window", None)
         if getattr(text, "use_sliding_window", True) and window and window <= self.num_prefix_tokens:
             raise ConfigError(f"a window of {window} tokens is shorter than the prefix of {self.num_prefix_tokens}")
@@ -93,8 +105,13 @@ class VlmBackbone(nn.Module):
     def _lay_out(self) -> None:
         """Say where every token stands."""
         has_state = self.config.state is StateInput.PROJECTED
-        self._places = self._places_of(self._picture_sizes, has_state=has_state)
+        sizes = [size for size in self._picture_sizes for _ in range(self._pictures_a_camera)]
+        self._places = self._places_of(sizes, has_state=has_state)
         self._question_places = self._places_of(self._picture_sizes[:1], has_state=False)
+
+    @property
+    def _pictures_a_camera(self) -> int:
+        return 1 if isinstance(self.connector, CausalResampler) else self.config.history
 
     def add_prompt(self, num_tokens: int) -> None:
         """Put so many vectors before the words, as large as words are."""
@@ -133,7 +150,7 @@ class VlmBackbone(nn.Module):
 
     @property
     def _embedding(self) -> nn.Embedding:
-        return cast(nn.Embedding, self.language.embed_tokens)
+        return cast(nn.Embedding, cast(Any, self.language).get_input_embeddings())
 
     def embed_words(self, ids: Int64[Tensor, "*batch tokens"]) -> Float[Tensor, "*batch tokens width"]:
         """What stands for words at the language model's entry."""
@@ -162,6 +179,7 @@ class VlmBackbone(nn.Module):
         state: Float[Tensor, "batch state_dim"],
         *,
         insulated: bool = False,
+        past: Past | None = None,
     ) -> VlmPrefix:
         """The prefix; see the top of this file.
 
@@ -170,9 +188,11 @@ class VlmBackbone(nn.Module):
             state: normalised proprioception.
             insulated: whether gradients through the prefix's tokens end before what sees and reads: the tower, its
                 connector and the embedding of words.
+            past: the frames before the present ones; None where the history is one frame.
         """
-        shown = torch.zeros_like(text_is_padding[:, 0])
-        pictures = [(images[name], shown) for name in self.camera_names]
+        require_past(past, self.config.history)
+        cameras = zip(self.camera_names, self._picture_sizes, strict=True)
+        pictures = [picture for name, size in cameras for picture in self._frames(images[name], name, size, past)]
         parts = self._prompt(pictures, text, text_is_padding)
         if insulated:
             parts = [(tokens.detach(), is_padding) for tokens, is_padding in parts]
@@ -193,20 +213,21 @@ class VlmBackbone(nn.Module):
             image: in the place of the first camera's; RGB, of any size.
             is_blind: where there is no picture: its tokens, and those around it, are padding.
         """
-        parts = self._prompt([(image, is_blind)], text, text_is_padding)
+        picture = self._connected(self._look(image, self._picture_sizes[0]), self._picture_sizes[0])
+        parts = self._prompt([(picture, is_blind)], text, text_is_padding)
         return VlmPrefix(*_joined(parts), is_question=True)
 
     def _prompt(
         self,
-        pictures: Sequence[tuple[UInt8[Tensor, "batch _ _ 3"], Bool[Tensor, " batch"]]],
+        pictures: Sequence[Picture],
         text: Int64[Tensor, "batch text_tokens"],
         text_is_padding: Bool[Tensor, "batch text_tokens"],
     ) -> list[Part]:
-        """All of a prefix but the state; of each picture, where it is to be left out."""
+        """All of a prefix but the state."""
         batch = len(text)
         parts = [_seen(self._fixed("before", batch))]
-        for (image, is_hidden), size in zip(pictures, self._picture_sizes, strict=False):
-            around = self._fixed("picture_open", batch), self._look(image, size), self._fixed("picture_close", batch)
+        for picture, is_hidden in pictures:
+            around = self._fixed("picture_open", batch), picture, self._fixed("picture_close", batch)
             parts += [(tokens, is_hidden[:, None].expand(tokens.shape[:2])) for tokens in around]
         words = self.widened(self.embed_words(text))
         prompt = [] if self.prompt is None else [_seen(self.widened(self.prompt).expand(batch, -1, -1))]
@@ -226,8 +247,28 @@ class VlmBackbone(nn.Module):
         """Tokens that are no picture, as wide as a prefix is."""
         return functional.pad(tokens, (0, (self._num_levels - 1) * self.width))
 
+    def _frames(
+        self, image: UInt8[Tensor, "batch height width 3"], name: str, size: tuple[int, int], past: Past | None
+    ) -> list[Picture]:
+        """What the prompt shows of a camera: each frame of its history, oldest first, or all of them in one picture."""
+        present, shown = self._look(image, size), torch.zeros(len(image), dtype=torch.bool, device=image.device)
+        if past is None:
+            return [(self._connected(present, size), shown)]
+        before = self._look(past.images[name].flatten(0, 1), size).unflatten(0, past.is_padding.shape)
+        if not isinstance(self.connector, CausalResampler):
+            frames = [*before.unbind(1), present]
+            return [
+                (self._connected(frame, size), is_hidden)
+                for frame, is_hidden in zip(frames, [*past.is_padding.unbind(1), shown], strict=True)
+            ]
+        window = torch.cat([before, present[:, None]], dim=1)  # (batch, frames, tokens, width)
+        is_padding = torch.cat([past.is_padding, shown[:, None]], dim=1)[..., None].expand(window.shape[:3])
+        return [(self.connector.over_time(window, is_padding)[0], shown)]
+
     def _look(self, images: UInt8[Tensor, "batch height width 3"], size: tuple[int, int]) -> Tensor:
-        seen = torch.cat(self.family.look(self.vlm, prepare(images, size, self.family.style)), dim=-1)
+        return torch.cat(self.family.look(self.vlm, prepare(images, size, self.family.style)), dim=-1)
+
+    def _connected(self, seen: Float[Tensor, "batch tokens wide"], size: tuple[int, int]) -> Tensor:
         if self.connector is None:
             return seen
         is_padding = torch.zeros(seen.shape[:2], dtype=torch.bool, device=seen.device)
@@ -263,14 +304,14 @@ class VlmBackbone(nn.Module):
         places = self.places(is_question=prefix.is_question)
         behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
         position = torch.cat([places.of(prefix.is_padding), behind], dim=2)
-        return self._read_settled(x, as_bias(blocked, x.dtype), position, prefix.num_settled)
+        return self._read_settled(x, as_bias(blocked, x.dtype), position, prefix)
 
     def _read_settled(
         self,
         x: Float[Tensor, "batch tokens wide"],
         blocked: Mask,
         position: Int64[Tensor, "axes batch tokens"],
-        num_settled: int,
+        prefix: VlmPrefix,
     ) -> Float[Tensor, "batch tokens width"]:
         """Hidden states of `x`, and no gradient for its first tokens where there is nothing for it to move.
 
@@ -279,9 +320,9 @@ class VlmBackbone(nn.Module):
         pass.
         """
         is_frozen = not any(parameter.requires_grad for parameter in self.language.parameters())
-        if not (num_settled and is_frozen and self.is_prefix_causal and torch.is_grad_enabled()):
-            return self.read(x, blocked, position)
-        n, kept = num_settled, _Kept({})
+        n, kept = prefix.num_settled, _Kept({})
+        if not (n and is_frozen and self.is_prefix_causal and torch.is_grad_enabled()):
+            return self.read(x, blocked, position, num_prefix=prefix.tokens.shape[1])
         with torch.no_grad():
             first = self._passed(x.detach()[:, :n], blocked[:, :, :n, :n], position[..., :n], kept)
         behind = self._passed(x[:, n:], blocked[:, :, n:], position[..., n:], _Behind(kept))
@@ -296,7 +337,7 @@ class VlmBackbone(nn.Module):
         positions = [places.of(prefix.is_padding), *(places.behind(prefix.is_padding, index) for index in behind)]
         more = [self.widened(part.to(prefix.tokens.dtype)) for part in (new, beside)]
         x = torch.cat([prefix.tokens, *more], dim=1)
-        return self.read(x, as_bias(blocked, x.dtype), torch.cat(positions, dim=2))
+        return self.read(x, as_bias(blocked, x.dtype), torch.cat(positions, dim=2), num_prefix=num_prefix)
 
     def places(self, *, is_question: bool = False) -> Places:
         """Where the tokens of a prefix stand, of a robot's or of a question's."""
@@ -309,6 +350,8 @@ class VlmBackbone(nn.Module):
         position: Int64[Tensor, "axes batch tokens"],
         cache: KeyValueCache | None = None,
         place: Int64[Tensor, " tokens"] | None = None,
+        *,
+        num_prefix: int = 0,
     ) -> Float[Tensor, "batch tokens width"]:
         """Hidden states of `x`.
 
@@ -316,7 +359,12 @@ class VlmBackbone(nn.Module):
             blocked: what is added to the scores.
             cache: the keys and values of `x` are written to it.
             place: where in the cache; `x` then attends to all places, else to itself alone, as the first in the cache.
+            num_prefix: tokens of the prefix, where there is no cache to know them.
         """
+        if self._num_begin:
+            num_prefix = num_prefix if cache is None else cache.num_prefix
+            reader = EncoderDecoder(self.language, self._num_begin)
+            return reader.read(x, blocked, position[0], num_prefix, cache, place)
         return self._passed(x, blocked, position, None if cache is None else _CacheView(cache, place))
 
     def _passed(
@@ -339,12 +387,16 @@ class VlmBackbone(nn.Module):
 
     def new_cache(self, prefix: Float[Tensor, "batch prefix wide"], num_tokens: int) -> KeyValueCache:
         text = self.sizes.get_text_config()
+        if self._num_begin:
+            return EncoderDecoder(self.language, self._num_begin).new_cache(prefix, num_tokens, text)
         head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         return KeyValueCache.allocate(
             prefix, num_tokens, layers=text.num_hidden_layers, heads=text.num_key_value_heads, head_dim=head_dim
         )
 
 
+Picture = tuple[Float[Tensor, "batch _ width"], Bool[Tensor, " batch"]]
+"""What a prompt shows: its tokens, and where it is to be left out."""
 Part = tuple[Float[Tensor, "batch _ width"], Bool[Tensor, "batch _"]]
 """Of a prefix: tokens, and which of them are padding."""
 

@@ -58,6 +58,9 @@ class PretrainedConfig:
     """What stands behind the model's own connector; new weights."""
     connector_tokens: int = 16
     """Tokens a picture that a resampler or a Q-Former makes."""
+    history: int = 1
+    """Frames of each camera that are seen at once, the present one included, a control step apart. Each is a picture of
+    its own in the prompt, but for `connector=causal_resampler`, which makes one picture's tokens of all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,7 @@ class VlmConfig:
     """Whether instructions are written in lower case."""
     connector: ConnectorKind = ConnectorKind.OWN
     connector_tokens: int = 16
+    history: int = 1
 
     def given_up(self, num_actions: int) -> range:
         """The text ids that stand for action tokens, and are no words any more."""
@@ -105,6 +109,7 @@ class VlmConfig:
             "is_lower_case": self.is_lower_case,
             "connector": self.connector.value,
             "connector_tokens": self.connector_tokens,
+            "history": self.history,
         }
 
     @staticmethod
@@ -126,6 +131,7 @@ class VlmConfig:
             is_lower_case=bool(tree.get("is_lower_case", False)),
             connector=ConnectorKind(tree.get("connector", "own")),
             connector_tokens=int(tree.get("connector_tokens", 16)),
+            history=int(tree.get("history", 1)),
         )
 
     def with_actions(self, words: PretrainedWords, num_actions: int) -> VlmConfig:
