@@ -48,7 +48,8 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
     own = [layer for layer in module.modules() if isinstance(layer, Block | LlamaBlock)]
     pretrained = [part.vlm for part in module.modules() if isinstance(part, VlmBackbone)]
     stacks = [stack for part in pretrained for stack in _stacks(part)]
-    others = [layer for stack in stacks for layer in stack.children() if any(True for _ in layer.parameters())]
+    listed = [layer for stack in stacks for layer in stack.children() if not isinstance(layer, nn.ModuleList)]
+    others = [layer for layer in listed if any(True for _ in layer.parameters())]
     known = dict.fromkeys([*own, *others])
     inner = {below for layer in known for below in list(layer.modules())[1:]}
     return [layer for layer in known if layer not in inner]

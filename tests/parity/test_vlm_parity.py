@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
@@ -153,6 +154,8 @@ def encoded_and_decoded(
 ) -> Tensor:
     """Logits of the prompt's last tokens and of what goes on. Pictures of several sizes are looked at one by one."""
     whole, num_begin = make_peer(backbone), backbone.family.num_begin_tokens
+    whole.model = copy.deepcopy(whole.model)
+    whole.model.language_model.set_input_embeddings(whole.get_input_embeddings())
     read, written = torch.tensor([prompt[:-num_begin]]), torch.tensor([prompt[-num_begin:] + continuation])
     pictures = [more[key] for key in sorted(more)]
     if len(pictures) < 2:

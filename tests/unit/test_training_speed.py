@@ -9,9 +9,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.small_steps import make_model, make_robot, make_web
+from vla.embodiment import CameraSpec
 from vla.errors import ConfigError
 from vla.model.device_peaks import stated_peak
 from vla.model.vla_model import Head
+from vla.model.vlm.families import family_named
+from vla.model.vlm.vlm_backbone import VlmBackbone
+from vla.model.vlm.vlm_config import VlmConfig
 from vla_policies.block_wrapping import wrap_blocks
 from vla_policies.freezing import freeze
 from vla_policies.objective import Objective, Weighing
@@ -63,6 +67,19 @@ def test_recomputed_blocks_keep_less() -> None:
 def test_blocks_are_found_in_towers_and_decoders() -> None:
     """One of text, one of the decoder: no expert's, whose keys and values are asked for by name."""
     assert len(blocks_of(make_model(Head.FLOW))) == 2
+
+
+def test_blocks_of_a_tower_in_stages_are_found_in_the_stages() -> None:
+    pytest.importorskip("transformers")
+    from vla.testing.tiny_vlms import tiny_architecture, tiny_words
+
+    prompt = family_named("florence2").prompt.ids(tiny_words("florence2"))
+    config = VlmConfig("florence2", tiny_architecture("florence2"), prompt, "", text_tokens=4)
+    backbone: Any = VlmBackbone(config, (CameraSpec("scene", 16, 16),), state_dim=3)
+    found = blocks_of(backbone)
+    assert not any(isinstance(block, torch.nn.ModuleList) for block in found)
+    assert set(found) >= {block for stage in backbone.vlm.vision_tower.blocks for block in stage}
+    assert set(found) >= {*backbone.language.encoder.layers, *backbone.language.decoder.layers}
 
 
 # --------------------------------------------------------------------------- operations

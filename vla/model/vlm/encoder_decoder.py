@@ -103,6 +103,12 @@ class EncoderDecoder:
         return blocked.masked_fill(ahead, torch.finfo(blocked.dtype).min)
 
 
+def give_one_name(language: Any) -> None:
+    """Leave the embedding of words under its own name alone: the encoder and the decoder hold it under theirs too."""
+    language.encoder.embed_tokens = None
+    language.decoder.embed_tokens = None
+
+
 def require_room(num_encoded: int, num_begin: int, text: Any) -> None:
     """Return if a prompt has as many tokens as there are positions for.
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vla.errors import CheckpointError, ConfigError
 from vla.files import write_atomically
+from vla.model.vlm.encoder_decoder import give_one_name
 from vla.model.vlm.families import (
     OPENVLA,
     Family,
@@ -114,6 +115,8 @@ def load_weights(backbone: VlmBackbone, folder: Path) -> None:
         CheckpointError: listing the weights that are missing, that have no place, or whose shapes differ.
     """
     whole = _whole(backbone.family, backbone.sizes, folder)
+    if backbone.family.num_begin_tokens:
+        give_one_name(backbone.family.language(whole.model))
     backbone.vlm.load_state_dict(whole.model.state_dict())
     if backbone.lm_head is not None:
         backbone.lm_head.load_state_dict(whole.lm_head.state_dict())

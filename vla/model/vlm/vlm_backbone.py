@@ -34,7 +34,7 @@ from vla.model.causal_resampler import CausalResampler
 from vla.model.connectors import make_connector
 from vla.model.masks import as_bias, following, side_by_side
 from vla.model.transformer import Mask
-from vla.model.vlm.encoder_decoder import EncoderDecoder, require_room
+from vla.model.vlm.encoder_decoder import EncoderDecoder, give_one_name, require_room
 from vla.model.vlm.families import family_named, make_transformers_model, transformers_config
 from vla.model.vlm.pictures import prepare
 from vla.model.vlm.places import Places, Span
@@ -73,6 +73,8 @@ class VlmBackbone(nn.Module):
         self._softcap = getattr(text, "final_logit_softcapping", None)
         whole = cast(Any, make_transformers_model(self.family, self.sizes))
         self.vlm = whole.model
+        if self._num_begin:
+            give_one_name(self.language)
         self.lm_head = None if whole.lm_head.weight is self._embedding.weight else whole.lm_head
         if config.state is StateInput.PROJECTED:
             self.state_embedding = nn.Sequential(
