@@ -134,7 +134,7 @@ def _view(cache: KeyValueCache, num_encoded: int, place: Int64[Tensor, " tokens"
     """Our cache, as the decoder's layers of `transformers` write to theirs: they ask for its class."""
     from transformers import EncoderDecoderCache
 
-    view = EncoderDecoderCache.__new__(EncoderDecoderCache)
+    view: Any = EncoderDecoderCache.__new__(EncoderDecoderCache)
     view.self_attention_cache = _Own(cache, num_encoded, place)
     view.cross_attention_cache = _Found(cache.layers, num_encoded)
     view.is_updated = dict.fromkeys(range(len(cache.layers)), place is not None)
