@@ -54,7 +54,7 @@ class Lab:
 
 def test_joints_go_where_they_are_told() -> None:
     lab = Lab()
-    goal = lab.arm.read().commanded + 0.02
+    goal = lab.arm.read().commanded + 0.008
     lab.go(goal)
     assert lab.go(goal).positions == pytest.approx(goal)
 

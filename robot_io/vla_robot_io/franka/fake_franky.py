@@ -18,6 +18,9 @@ import numpy as np
 from vla.interfaces import Clock
 from vla_robot_io.franka.limits import FR3, FrankaModel
 
+MAX_SPEED_RAD_S = (2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61)
+MAX_ACCELERATION_RAD_S2 = (15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0)
+"""What franky 2.0 plans with, unless told otherwise: `Robot.joint_velocity_limit`, `joint_acceleration_limit`."""
 START_RAD = (0.0, 0.151, 0.0, -2.398, 0.0, 2.549, 0.785)
 
 
@@ -56,6 +59,8 @@ class FakeFranky:
         self.clock, self.model = clock, model
         self.q, self.goal = np.array(START_RAD), np.array(START_RAD)
         self.moved_s = clock.now()
+        self.factor = 1.0
+        """Of the dynamics, as the last motion said."""
         self.mode = _RobotMode.Idle
         self.errors: tuple[str, ...] = ()
         self.unjoined: str | None = None
@@ -92,6 +97,8 @@ class _Robot:
     def __init__(self, controller: FakeFranky) -> None:
         self._controller = controller
         self._is_dead = False
+        self.joint_velocity_limit = SimpleNamespace(get=lambda: MAX_SPEED_RAD_S)
+        self.joint_acceleration_limit = SimpleNamespace(get=lambda: MAX_ACCELERATION_RAD_S2)
 
     @property
     def model_urdf(self) -> str:
@@ -129,6 +136,7 @@ class _Robot:
             controller.abort("joint_position_limits_violation")
             raise _ControlException("motion aborted by reflex! ['joint_position_limits_violation']")
         controller.mode, controller.goal = _RobotMode.Move, target
+        controller.factor = motion.relative_dynamics_factor
 
     def join_motion(self, timeout: float | None = None) -> bool:
         """Throw what aborted the last motion, once."""

@@ -2,6 +2,8 @@
 
     read     franky's state; where no motion runs it waits up to 1 s for a packet, so it is asked in a thread of its own
     send     a new motion to the joint positions that pre-empts the one before; Ruckig in franky makes it smooth
+             each is planned to a stop, so that the arm comes to rest there if none follows: set-points that run on at v
+             are followed v^2 / 2a behind them, and faster ones than that leaves little of are slowed, and told
     trouble  the controller's errors and modes; whatever aborted a motion stays until an operator acknowledged it
 
 After the network failed, franky's object is dead: an acknowledgement makes a new one.
@@ -29,6 +31,9 @@ _OPEN_S = 5.0
 _READ_S = 0.02
 _SEND_S = 0.1
 _STOP_S = 0.5
+_ROUNDING = 1e-9
+LAG_RAD = 0.12
+"""Set-points are followed no farther behind than this: less than a tracking fault takes."""
 
 
 def require_franky() -> Any:
@@ -49,6 +54,8 @@ class FrankaLinkConfig:
     """The part of the arm's speed, acceleration and jerk limits that franky's own planning uses, above 0, at most 1."""
     real_time: bool = True
     """Refuse to drive the arm from a thread that the kernel does not run in real time."""
+    rate_hz: float = 50.0
+    """Set-points a second."""
 
 
 class FrankaLink:
@@ -69,6 +76,9 @@ class FrankaLink:
         self._worker = Worker("franky")
         self._aborted: str | None = None
         self._success_rate = 1.0
+        self._max_step = np.zeros(0)
+        self._held: Float64[np.ndarray, " joints"] | None = None
+        self._sent: Float64[np.ndarray, " joints"] | None = None
 
     @property
     def success_rate(self) -> float:
@@ -86,32 +96,36 @@ class FrankaLink:
 
     def enable(self) -> None:
         """Brakes are released at the desk; a motion begins with the first set-point."""
-        self._aborted = None
+        # The first set-point is a step away from where the controller holds the arm.
+        self._aborted, self._sent = None, self._held
 
     def measure(self) -> Measurement:
         state = self._ask(lambda: self._robot.state, _READ_S, "cannot be read")
         if state.robot_mode == self._library.RobotMode.Move:
             self._success_rate = float(state.control_command_success_rate)
+        self._held = np.array(state.q_d, np.float64).reshape(-1)
         return Measurement(
             positions=np.array(state.q, np.float64).reshape(-1),
             velocities=np.array(state.dq, np.float64).reshape(-1),
             gripper_m=self._gripper.opening(),
             device_time_s=float(state.time.to_sec()),
-            target=np.array(state.q_d, np.float64).reshape(-1),
+            target=self._held,
             trouble=self._trouble(state),
         )
 
     def send(self, positions: Float64[np.ndarray, " joints"], gripper_m: float) -> Sent:
         library, factor = self._library, self._config.dynamics_factor
-        target = positions.tolist()
+        followed, reasons = self._followed(positions)
+        target = followed.tolist()
 
         def move() -> None:
             motion = library.JointMotion(target, relative_dynamics_factor=factor, return_when_finished=False)
             self._robot.move(motion, asynchronous=True)
 
         self._ask(move, _SEND_S, "would not take a set-point")
+        self._sent = followed
         self._gripper.move(gripper_m)
-        return Sent(positions, gripper_m)
+        return Sent(followed, gripper_m, reasons)
 
     def halt(self) -> None:
         """The last set-point stays, one step away at most, under the control of franky."""
@@ -143,6 +157,26 @@ class FrankaLink:
         kind = library.RealtimeConfig.Enforce if config.real_time else library.RealtimeConfig.Ignore
         self._worker, self._aborted = Worker("franky"), None
         self._robot = self._ask(lambda: library.Robot(config.host, realtime_config=kind), _OPEN_S, "would not answer")
+        most = (self._robot.joint_velocity_limit.get(), self._robot.joint_acceleration_limit.get())
+        period_s = 1.0 / config.rate_hz
+        self._max_step = period_s * speed_followed(*map(np.array, most), config.dynamics_factor, period_s)
+
+    def _followed(
+        self, asked: Float64[np.ndarray, " joints"]
+    ) -> tuple[Float64[np.ndarray, " joints"], tuple[str, ...]]:
+        """As far on the way as franky will follow; all joints are slowed alike."""
+        if self._sent is None:
+            return asked, ()
+        step = np.abs(asked - self._sent)
+        part = float(np.min(self._max_step / np.maximum(step, self._max_step)))
+        if part > 1.0 - _ROUNDING:
+            return asked, ()
+        joint = int(np.argmax(step / self._max_step))
+        told = (
+            f"joint_{joint + 1} is slowed to the {self._max_step[joint] * self._config.rate_hz:.2f} rad/s that franky "
+            f"follows with dynamics_factor={self._config.dynamics_factor:g}: lower speed=, or raise it"
+        )
+        return self._sent + part * (asked - self._sent), (told,)
 
     def _join(self) -> None:
         """End the motion: what aborted it is acknowledged, and would be thrown at the next one."""
@@ -177,6 +211,23 @@ class FrankaLink:
             raise OSError(f"the controller at {self._config.host} aborted the motion: {self._aborted}") from error
         except Exception as error:
             raise OSError(f"the controller at {self._config.host} {happened}: {error}") from error
+
+
+def speed_followed(
+    speed: Float64[np.ndarray, " joints"], acceleration: Float64[np.ndarray, " joints"], factor: float, period_s: float
+) -> Float64[np.ndarray, " joints"]:
+    """The fastest that set-points may run on, rad/s: franky's own speed, or one that it follows within `LAG_RAD`.
+
+    Who plans each set-point to a stop is v^2 / 2a + v T behind set-points that run on at v, one a period T.
+
+    Args:
+        speed: what franky plans with, rad/s.
+        acceleration: what franky plans with, rad/s^2.
+        factor: the part of both that it uses.
+        period_s: T.
+    """
+    lost = factor * acceleration * period_s
+    return np.minimum(factor * speed, np.sqrt(lost**2 + 2 * factor * acceleration * LAG_RAD) - lost)
 
 
 def _names_of(errors: Any) -> list[str]:

@@ -76,7 +76,7 @@ def make_robot(
     require_options("an arm of Franka's", {"host": host, "embodiment": embodiment, "cameras": cameras})
     body = read_embodiment(Path(embodiment))
     fingers: Gripper = FrankaHand(host) if gripper == "hand" else NoGripper(MAX_OPENING_M)
-    link = FrankaLink(FrankaLinkConfig(host, dynamics_factor, real_time), fingers)
+    link = FrankaLink(FrankaLinkConfig(host, dynamics_factor, real_time, rate_hz), fingers)
     arm = make_arm(clock, link, MODELS[model], f"{model} at {host}", rate_hz)
     eyes = late_cameras(body, cameras or {}, clock)
     return Robot(arm, eyes, body, ArmKinematics("panda"), "panda", opens_late=True)
@@ -98,11 +98,11 @@ def emulated_robot(clock: Clock, *, rate_hz: float, scene: dict[str, Any]) -> Ro
     require_library("franky_sim", what="driver=franka host=emulated", extra="franka-emulated")
     robot = shadow("panda", clock, scene)
     kept: list[ControllerProcess] = []
-    arm = make_arm(clock, LateLink(lambda: _begin(kept)), MODELS["fr3"], "emulated FR3", rate_hz)
+    arm = make_arm(clock, LateLink(lambda: _begin(kept, rate_hz)), MODELS["fr3"], "emulated FR3", rate_hz)
     return with_shadow(arm, robot)
 
 
-def _begin(kept: list[ControllerProcess]) -> FrankaLink:
+def _begin(kept: list[ControllerProcess], rate_hz: float) -> FrankaLink:
     """Start the simulated controller, and the proxy before it; both are added to what is kept.
 
     Raises:
@@ -115,4 +115,6 @@ def _begin(kept: list[ControllerProcess]) -> FrankaLink:
         stack.callback(controller.close)
         kept += [controller, start_proxy(_PROXY, _SIMULATED)]
         stack.pop_all()
-    return FrankaLink(FrankaLinkConfig(_PROXY, real_time=False), NoGripper(MAX_OPENING_M))
+    # A fifth of the dynamics, as for arms of metal, is slower than the demonstrations.
+    config = FrankaLinkConfig(_PROXY, dynamics_factor=1.0, real_time=False, rate_hz=rate_hz)
+    return FrankaLink(config, NoGripper(MAX_OPENING_M))
