@@ -1,6 +1,6 @@
 """A camera in a process of its own: its pictures cost the control loop nothing, and a driver that hangs hangs alone.
 
-    device ─► its process: grab, scale ─► newest frame, in memory that both map ─► `CameraProcess.read`
+    device ─► its process: grab, scale ─► a ring of frames, in memory that both map ─► `CameraProcess.recent`, `read`
 
 Frames keep the stamp of their exposure: the monotonic clock is one for all processes of a machine. Where the process
 dies, `read` says so and starts another, whose first five pictures are not trusted yet; where this process dies, the
@@ -29,14 +29,15 @@ from vla.clock import RealClock
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, ObservationError, VlaError
 from vla.interfaces import CameraFrame
+from vla_robot_io.alignment import KEPT_FRAMES
 from vla_robot_io.freshness import SETTLED_FRAMES
 from vla_robot_io.opencv_camera import FIRST_FRAME_S, RETRY_S, OpenCvCamera
 from vla_robot_io.operating.letterbox import Mailbox, memory
 
 STARTS_S = 30.0
 """How long a process may take to come up, and its camera to wake."""
-_HEAD = np.dtype([("sequence", "i8"), ("time_s", "f8"), ("ended", "S200")])
-_FRAMES = "frames"
+_HEAD = np.dtype([("number", "i8"), ("sequence", "i8"), ("time_s", "f8"), ("ended", "S200")])
+"""Of a message: its number, counted from 1, then the frame's; or why there is none any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Recipe:
     device: int | str
     rate_hz: float | None
     folder: str
-    """Of the mailbox, until the process has opened it."""
+    """Of the ring, until the process has opened it."""
 
     @property
     def spec(self) -> CameraSpec:
@@ -59,6 +60,11 @@ class Recipe:
     def num_bytes(self) -> int:
         """Of a message."""
         return _HEAD.itemsize + self.height * self.width * 3
+
+    @property
+    def places(self) -> list[Path]:
+        """Of the ring's mailboxes: messages go to one after the other."""
+        return [Path(self.folder) / f"frames-{place}" for place in range(KEPT_FRAMES)]
 
 
 class CameraProcess:
@@ -81,7 +87,7 @@ class CameraProcess:
         """
         self._recipe = Recipe(spec.name, spec.height, spec.width, device, rate_hz, "")
         self._retry_s = retry_s
-        self._frame: CameraFrame | None = None
+        self._recent: tuple[CameraFrame, ...] = ()
         self._ended = ""
         self._before = self._settled_at = 0
         self._start()
@@ -107,14 +113,20 @@ class CameraProcess:
         if status is not None:
             self._start_again()
             raise ObservationError(f"camera '{self.name}': its process ended with status {status}, another is started")
-        if self._ended or self._frame is None:
+        if self._ended or not self._recent:
             raise ObservationError(self._ended or f"camera '{self.name}' shows nothing yet")
-        if self._frame.sequence < self._settled_at:
-            shown = SETTLED_FRAMES - (self._settled_at - self._frame.sequence)
+        newest = self._recent[-1]
+        if newest.sequence < self._settled_at:
+            shown = SETTLED_FRAMES - (self._settled_at - newest.sequence)
             raise ObservationError(
                 f"camera '{self.name}' is back, and has shown {shown} of {SETTLED_FRAMES} new pictures: begin anew"
             )
-        return self._frame
+        return newest
+
+    def recent(self) -> Sequence[CameraFrame]:
+        """The last frames, oldest first; waits for nothing, and raises as `read` does."""
+        self.read()
+        return self._recent
 
     def close(self) -> None:
         """End the process."""
@@ -124,12 +136,12 @@ class CameraProcess:
 
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="vla-camera-", dir=memory())
-        self._box = Mailbox(Path(self._folder.name) / _FRAMES, self._recipe.num_bytes)
+        recipe = dataclasses.replace(self._recipe, folder=self._folder.name)
+        self._boxes = [Mailbox(place, recipe.num_bytes) for place in recipe.places]
         self._started_s = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        recipe = dataclasses.replace(self._recipe, folder=self._folder.name)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(vars(recipe)) + "\n")
@@ -138,9 +150,9 @@ class CameraProcess:
     def _start_again(self) -> None:
         if time.monotonic() - self._started_s < self._retry_s:
             return
-        if self._frame is not None:
-            self._before = self._frame.sequence
-        self._frame, self._ended, self._settled_at = None, "", self._before + SETTLED_FRAMES
+        if self._recent:
+            self._before = self._recent[-1].sequence
+        self._recent, self._ended, self._settled_at = (), "", self._before + SETTLED_FRAMES
         self._end(0.0)
         self._start()
 
@@ -167,31 +179,38 @@ class CameraProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._box.close()
+        for box in self._boxes:
+            box.close()
         self._folder.cleanup()
 
     def _take(self) -> None:
-        message = self._box.read()
-        if message is None:
-            return
-        head = np.frombuffer(message, _HEAD, count=1)[0]
+        """Whatever has come into the ring since."""
+        messages = [message for box in self._boxes if (message := box.read()) is not None]
+        heads = [(np.frombuffer(message, _HEAD, count=1)[0], message) for message in messages]
+        for head, message in sorted(heads, key=lambda each: int(each[0]["number"])):
+            self._heed(head, message)
+
+    def _heed(self, head: np.void, message: bytes) -> None:
         self._ended = head["ended"].item().decode(errors="replace")
         if self._ended:
             return
         picture = np.frombuffer(message, np.uint8, offset=_HEAD.itemsize)
         image = picture.reshape(self._recipe.height, self._recipe.width, 3)
-        self._frame = CameraFrame(image, float(head["time_s"]), self._before + int(head["sequence"]))
+        frame = CameraFrame(image, float(head["time_s"]), self._before + int(head["sequence"]))
+        # What was away and is back is written again with the number that it had.
+        kept = [each for each in self._recent if each.sequence < frame.sequence]
+        self._recent = (*kept[1 - KEPT_FRAMES :], frame)
 
 
 # --------------------------------------------------------------------------- in the process
 
 
 class _Publisher:
-    """Puts what a camera shows into the mailbox whenever that changes."""
+    """Puts what a camera shows into the ring whenever that changes."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe, self._changed, self._stopped = recipe, threading.Event(), threading.Event()
-        self._box = Mailbox(Path(recipe.folder) / _FRAMES)
+        self._boxes, self._number = [Mailbox(place) for place in recipe.places], 0
 
     def run(self) -> None:
         recipe = self._recipe
@@ -206,15 +225,17 @@ class _Publisher:
         camera.close()
 
     def _publish(self, camera: OpenCvCamera) -> None:
-        head = np.zeros((), _HEAD)
+        self._number += 1
+        head, box = np.zeros((), _HEAD), self._boxes[self._number % len(self._boxes)]
+        head["number"] = self._number
         try:
             frame = camera.read()
         except ObservationError as error:
             head["time_s"], head["ended"] = math.nan, str(error).encode()
-            self._box.write(head.tobytes())
+            box.write(head.tobytes())
             return
         head["sequence"], head["time_s"] = frame.sequence, frame.time_s
-        self._box.write(head.tobytes(), frame.image.data.cast("B"))
+        box.write(head.tobytes(), frame.image.data.cast("B"))
 
     def _wait_for_the_end(self) -> None:
         sys.stdin.read()

@@ -1,19 +1,21 @@
 """All cameras of a robot, looked through at once, and watched.
 
-A picture is not acted upon if it is old or handed out again and again, if its time stamp jumps or is far from that of
-another camera, or if it shows nothing. One of another size than was promised is an error.
+Of the frames that each camera has kept, those nearest to one instant are looked at (`alignment`). A picture is not
+acted upon if its camera shows nothing newer than an old one, or the same again and again, if its time stamp jumps or is
+far from that of another camera, or if it shows nothing. One of another size than was promised is an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
 from vla.errors import ConfigError, ObservationError
 from vla.interfaces import Camera, CameraFrame, Clock, Robot
+from vla_robot_io.alignment import aligned, recent_of, skew_s
 from vla_robot_io.freshness import CameraWatch
 from vla_robot_io.picture_quality import why_blank
 from vla_robot_io.reasons import Code, Reason
@@ -32,6 +34,8 @@ class Sight:
     """The cameras that showed something new."""
     reasons: tuple[Reason, ...]
     """Why it is not to be acted upon; empty if it is."""
+    skew_s: float = 0.0
+    """How far apart in time its pictures were exposed, s."""
 
 
 class WatchedCameras:
@@ -71,47 +75,52 @@ class WatchedCameras:
         self._max_skew_s, self._may_be_blank = max_skew_s, may_be_blank
         self._specs = {camera.name: camera for camera in robot.embodiment.cameras}
         self._watches: dict[str, CameraWatch] = {}
+        self._seen: dict[str, int] = {}
         self.forget()
 
     def forget(self) -> None:
         """Take whatever comes next as new."""
         self._watches = {camera.name: CameraWatch(camera.name, *self._limits) for camera in self._cameras}
+        self._seen = {}
 
     def look(self) -> Sight:
-        """What every camera shows now.
+        """What every camera has shown at the latest instant of which all have seen something.
 
         Raises:
             ObservationError: if one cannot be read, or shows pictures of another size than was promised.
         """
-        frames: dict[str, CameraFrame] = {}
-        fresh, reasons = set(), []
-        for camera in self._cameras:
-            frame = frames[camera.name] = self._read(camera)
-            is_new, reason = self._watches[camera.name].look(frame, self._clock.now())
-            fresh |= {camera.name} if is_new else set()
-            reasons += [reason or self._blank(camera.name, frame)]
+        recent = {camera.name: self._recent(camera) for camera in self._cameras}
+        frames = aligned(recent) if recent else {}
+        reasons = []
+        for name, frame in frames.items():
+            # Whether a camera still sees is asked of its newest frame, whichever is looked at.
+            _, reason = self._watches[name].look(recent[name][-1], self._clock.now())
+            reasons += [reason or self._blank(name, frame)]
         reasons.append(self._skew(frames))
+        fresh = frozenset(name for name, frame in frames.items() if frame.sequence > self._seen.get(name, -1))
+        self._seen = {name: frame.sequence for name, frame in frames.items()}
         images = {name: frame.image for name, frame in frames.items()}
-        return Sight(images, frozenset(fresh), tuple(reason for reason in reasons if reason is not None))
+        return Sight(images, fresh, tuple(reason for reason in reasons if reason is not None), skew_s(frames))
 
     def close(self) -> None:
         for camera in self._cameras:
             camera.close()
 
-    def _read(self, camera: Camera) -> CameraFrame:
+    def _recent(self, camera: Camera) -> Sequence[CameraFrame]:
         try:
-            frame = camera.read()
+            frames = recent_of(camera)
         except (OSError, ObservationError) as error:
             self._watches[camera.name].lost()
             raise ObservationError(f"camera '{camera.name}' cannot be read: {error}") from error
         spec = self._specs.get(camera.name)
-        if spec is not None and frame.image.shape != (spec.height, spec.width, 3):
+        strange = [frame for frame in frames if spec and frame.image.shape != (spec.height, spec.width, 3)]
+        if spec is not None and strange:
             self._watches[camera.name].lost()
-            came = " x ".join(map(str, frame.image.shape))
+            came = " x ".join(map(str, strange[-1].image.shape))
             raise ObservationError(
                 f"camera '{camera.name}' gives pictures of {came}, expected {spec.height} x {spec.width} x 3"
             )
-        return frame
+        return frames
 
     def _blank(self, name: str, frame: CameraFrame) -> Reason | None:
         why = None if self._may_be_blank else why_blank(frame.image)
@@ -125,8 +134,8 @@ class WatchedCameras:
         if len(frames) < 2:
             return None
         oldest, newest = (choose(frames, key=lambda name: frames[name].time_s) for choose in (min, max))
-        skew_s = frames[newest].time_s - frames[oldest].time_s
-        if skew_s <= self._max_skew_s:
+        lag_s = frames[newest].time_s - frames[oldest].time_s
+        if lag_s <= self._max_skew_s:
             return None
-        text = f"camera '{oldest}' lags {skew_s:.3f} s behind '{newest}', over {self._max_skew_s:.3f} s"
-        return Reason(Code.CAMERA_CLOCK, oldest, skew_s, self._max_skew_s, text)
+        text = f"camera '{oldest}' lags {lag_s:.3f} s behind '{newest}', over {self._max_skew_s:.3f} s"
+        return Reason(Code.CAMERA_CLOCK, oldest, lag_s, self._max_skew_s, text)

@@ -92,6 +92,8 @@ class StepReport:
     """Why the arm itself changed a command, in its words."""
     overruns: int
     """Commands that were due more than one period before they were sent."""
+    camera_skew_s: float = 0.0
+    """How far apart in time the pictures of that observation were exposed, s."""
 
 
 class ArmEnvironment:
@@ -152,6 +154,7 @@ class ArmEnvironment:
             may_be_blank=watch.blank_pictures,
         )
         self._blind: tuple[Reason, ...] = ()
+        self._skew_s = 0.0
         self._instruction = ""
         self._index = 0
         self._began_s = self._observed_s = clock.now()
@@ -455,7 +458,7 @@ class ArmEnvironment:
         except ObservationError:
             self._link.hold()
             raise
-        self._blind = sight.reasons
+        self._blind, self._skew_s = sight.reasons, sight.skew_s
         self._observed_s = self._clock.now()
         fresh = sight.fresh | ({"proprioception"} if report.is_trusted else set())
         proprioception = self._motion.proprioception(report.state)
@@ -493,6 +496,7 @@ class ArmEnvironment:
                 reasons=reasons,
                 notes=notes,
                 overruns=overruns,
+                camera_skew_s=self._skew_s,
             )
             self.on_step(report)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from vla.interfaces import Camera, CameraFrame
+from vla_robot_io.alignment import recent_of
 
 
 class LateCamera:
@@ -38,6 +39,10 @@ class LateCamera:
     def read(self) -> CameraFrame:
         """The newest frame; raises as `open` does, the first time."""
         return self.open().read()
+
+    def recent(self) -> Sequence[CameraFrame]:
+        """The frames that it has kept; raises as `open` does, the first time."""
+        return recent_of(self.open())
 
     def close(self) -> None:
         camera, self._camera = self._camera, None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from vla.embodiment import CameraSpec
 from vla.errors import ConfigError, ObservationError
 from vla.interfaces import CameraFrame, Clock
+from vla_robot_io.alignment import KEPT_FRAMES
 from vla_robot_io.captures import Capture, exposed_s, is_file, open_capture
 from vla_robot_io.freshness import SETTLED_FRAMES
 
@@ -62,6 +63,7 @@ class OpenCvCamera:
         self._retry_s, self._open_capture, self._on_change = retry_s, open_capture, on_change
         self._is_file = is_file(device)
         self._frame: CameraFrame | None = None
+        self._recent: tuple[CameraFrame, ...] = ()
         self._picture: np.ndarray | None = None
         self._ended: str | None = None
         self._sequence, self._settled_at = 0, 0
@@ -92,6 +94,12 @@ class OpenCvCamera:
                 f"camera '{self.name}' is back, and has shown {shown} of {SETTLED_FRAMES} new pictures: begin anew"
             )
         return frame
+
+    def recent(self) -> Sequence[CameraFrame]:
+        """The last frames, oldest first; raises as `read` does."""
+        newest = self.read()
+        # The thread may have taken another since.
+        return [frame for frame in self._recent if frame.sequence < newest.sequence] + [newest]
 
     def close(self) -> None:
         self._stop.set()
@@ -139,6 +147,7 @@ class OpenCvCamera:
         self._picture = picture
         self._sequence += 1
         self._frame = CameraFrame(_fitted(picture, self._spec), time_s, self._sequence)
+        self._recent = (*self._recent[1 - KEPT_FRAMES :], self._frame)
         self._ended = None
         self._tell()
 
@@ -154,7 +163,7 @@ class OpenCvCamera:
             self._capture = self._opened()
         except ConfigError:
             return False
-        self._picture, self._settled_at = None, self._sequence + SETTLED_FRAMES
+        self._picture, self._recent, self._settled_at = None, (), self._sequence + SETTLED_FRAMES
         return True
 
     def _opened(self) -> Capture:
