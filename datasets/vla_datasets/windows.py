@@ -73,6 +73,8 @@ class Frames:
     episodes: tuple[EpisodeRow, ...]
     step_index: Int32[np.ndarray, " frames"]
     """Counted from the beginning of the frame's episode."""
+    is_correction: Bool[np.ndarray, " frames"]
+    """Where a human had taken over from a policy; an episode that a human drove alone has none."""
 
     def __len__(self) -> int:
         return len(self.proprioception)
@@ -216,6 +218,7 @@ def _allocate(embodiment: Embodiment, episodes: tuple[EpisodeRow, ...], horizon:
         episode_index=episode_index,
         episodes=episodes,
         step_index=np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
+        is_correction=np.zeros(num, np.bool_),
     )
 
 
@@ -231,6 +234,9 @@ def _fill(frames: Frames, rows: slice, episode: Episode) -> None:
         else lookahead_chunks(lookahead, frames.horizon)
     )
     frames.chunks[rows], frames.chunk_padding[rows] = chunks, padding
+    human = episode.labels.get("human")
+    if human is not None and not human.all():
+        frames.is_correction[rows] = human != 0
     for name, points in (("target", frames.target), ("destination", frames.destination)):
         if name in episode.labels:
             points[rows] = episode.labels[name]

@@ -55,6 +55,7 @@ from vla_policies.checkpoint import (
 )
 from vla_policies.checkpoint_writer import CheckpointWriter
 from vla_policies.chunk_batches import ChunkBatches, action_normalizer
+from vla_policies.corrections import drawn_rows
 from vla_policies.cotraining import Cotraining, fit_words, num_web, read_web, tell
 from vla_policies.frame_questions import Asked, FrameQuestions, sentences_of
 from vla_policies.freezing import freeze
@@ -170,6 +171,8 @@ class TrainConfig:
     """Parts of the model that stay as they are, byte by byte: backbone.vision, backbone.connectors.0, logits, ..."""
     only_successes: bool = False
     """Whether failed episodes are left out: where what was executed is imitated, they should be."""
+    correction_weight: float = 1.0
+    """How often a step at which a human corrected the policy is drawn, by any other step: above 0, at most 1000."""
     validation_share: float = 0.02
     """Of the episodes, kept out of training."""
     log_every: int = 50
@@ -470,6 +473,7 @@ class _Run:
         train_rows, self._validation_rows = _split(frames.episode_index, config.validation_share, config.seed)
         if len(train_rows) < config.batch_size:
             raise StoreError(f"a batch of {config.batch_size} needs as many frames, the stores have {len(train_rows)}")
+        train_rows = drawn_rows(train_rows, frames.is_correction, config.correction_weight, config.seed)
         self._train_rows = train_rows
         self._sampler = ShuffledSampler(len(train_rows), config.batch_size, config.seed)
         self._batches = FrameBatches(
