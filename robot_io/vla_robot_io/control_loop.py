@@ -142,7 +142,7 @@ class ArmEnvironment:
         self._link = link or in_process(robot, clock, self._guard, self._control, watched)
         self._doubts = Doubts(robot.embodiment, self._control.doubt, _conditioning(robot))
         self._start = StartPosture(robot.arm.spec.joints, self._control.start)
-        self._reservation = Reservation(robot.arm.spec.name, self._guard.limits, self._control.bench)
+        self._reservation = Reservation(robot.arm.spec.name, self._guard.limits, self._control.bench, robot.arm_model)
         self._refused_at_s: tuple[float, ...] = ()
         watch = self._control
         self._cameras = WatchedCameras(
@@ -437,12 +437,15 @@ class ArmEnvironment:
         Each step is one from where the arm was last led to. A step that the envelope shortens is not made up for, so
         the arm never hurries; the policy sees where it got to.
         """
-        here = self._link.look().reference
+        report = self._link.look()
+        here = report.reference
         target, reasons = self._motion.target(action, here)
         doubts = self._doubts.look(Way(action, here.positions, target.positions, reasons))
         reasons = (*reasons, *(doubt.reason for doubt in doubts))
         pace = min((doubt.pace for doubt in doubts), default=1.0)
-        if pace == 0:
+        neighbour = self._reservation.objection(report.state.positions, target.positions)
+        reasons = reasons if neighbour is None else (*reasons, neighbour)
+        if pace == 0 or neighbour is not None:
             self._stand_still(reasons, here)
             return
         self._link.note(reasons, "step")
@@ -453,6 +456,7 @@ class ArmEnvironment:
 
     def _observe(self) -> Observation:
         report = self._link.look()
+        self._reservation.stay(report.state.positions, report.reference.positions)
         try:
             sight = self._cameras.look()
         except ObservationError:

@@ -41,13 +41,16 @@ class Familiarity:
         self._may_be_led = may_be_led
         self._recent: collections.deque[np.ndarray] = collections.deque(maxlen=config.unseen_steps)
         self._steps = 0
+        self._low = self._high = self._unusual = np.zeros(0)
+        self._usual = (self._low, self._high)
         if self._statistics is None:
             return
         statistics = self._statistics
-        self._usual = tuple(statistics.quantile(level) for level in _LEVELS)
+        low, high = _LEVELS
+        self._usual = statistics.quantile(low), statistics.quantile(high)
         margin = config.unseen_margin * (self._usual[1] - self._usual[0])
         self._low, self._high = statistics.low - margin, statistics.high + margin
-        self._unusual = np.zeros(statistics.width, np.int64)
+        self._unusual = np.zeros(statistics.width)
 
     def require(self, state: Float32[np.ndarray, " state_dim"]) -> None:
         """Return if a policy may begin in this state.

@@ -46,6 +46,8 @@ class Code(enum.Enum):
     """Most of the last actions were beyond the limits that the embodiment states."""
     UNSEEN_STATE = "unseen_state"
     """The arm is in a state that lies beyond all that the policy was trained on."""
+    NEIGHBOUR = "neighbour"
+    """Another arm of the bench would be too near."""
     PRESSING = "pressing"
     """The hand was sent against a wall of its box, again and again."""
     SINGULARITY = "singularity"

@@ -25,7 +25,8 @@ from vla.testing import SMALL_EMBODIMENT, LoggedArm, check_applied
 from vla_policies.chunking import ExecutionConfig
 from vla_policies.serving.messages import Greeting
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
-from vla_robot_io.deploy import DeployConfig, make_robot
+from vla_robot_io.deploy import DeployConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.doubts import DoubtConfig
 from vla_robot_io.familiarity import Familiarity
 from vla_robot_io.limits import EnvelopeConfig
