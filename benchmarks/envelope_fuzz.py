@@ -24,6 +24,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from vla.kinematics import ArmKinematics
 from vla_robot_io.envelope import Envelope, Outcome, Setpoint
 from vla_robot_io.governor import Governor, MotionLimits
 from vla_robot_io.limits import EnvelopeConfig, Limits, limits_of
+from vla_robot_io.punctuality import tell_of_death
 
 SEQUENCES, COMMANDS, SHARD, SEED = 1_000_000, 20, 5_000, 20_261_121
 SHARDS_FILE = Path(__file__).parent / "results" / "envelope_fuzz.partial.jsonl"
@@ -396,9 +398,22 @@ def _ended(shards: Sequence[tuple[int, int, int]], processes: int) -> Iterator[t
         return
     # Forked children would share MuJoCo's and Ruckig's state.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=context, initializer=end_with, initargs=(os.getpid(),)
+    ) as pool:
         waiting = [pool.submit(_timed_shard, *shard) for shard in shards]
         yield from (future.result() for future in concurrent.futures.as_completed(waiting))
+
+
+def end_with(parent: int) -> None:
+    """Have this process killed when the one that started it ends, however that ends.
+
+    Args:
+        parent: its number; this process ends at once if it has ended by now.
+    """
+    tell_of_death(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _timed_shard(seed: int, first: int, number: int) -> tuple[int, Counts, float]:
