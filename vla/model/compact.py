@@ -35,7 +35,7 @@ from vla.embodiment import CameraSpec
 from vla.model.backbone import Past, require_past
 from vla.model.cache import KeyValueCache
 from vla.model.causal_resampler import CausalResampler
-from vla.model.masks import side_by_side
+from vla.model.masks import following, side_by_side
 from vla.model.tower import STRIDE, ResidualTower, Tower, TowerMap
 from vla.model.transformer import Block, Transformer
 from vla.tokens.state import StateTokenizer
@@ -348,21 +348,14 @@ class CompactBackbone(nn.Module):
         """
         if beside is None:
             return self._hidden(prefix, new, is_causal, None)
-        num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
-        blocked = torch.cat([prefix.is_padding, prefix.is_padding.new_zeros(len(new), num_new)], dim=1)
-        blocked = side_by_side(blocked, num_prefix, beside.shape[1], is_causal, is_prefix_causal=False)
+        counts = new.shape[1], beside.shape[1]
+        blocked = side_by_side(prefix.is_padding, *counts, is_prefix_causal=False, is_causal=is_causal)
         return self.decoder(torch.cat([prefix.tokens, new, beside], dim=1), blocked)
 
     def _hidden(
         self, prefix: Prefix, new: Float[Tensor, "batch new width"], is_causal: bool, num_wanted: int | None
     ) -> Float[Tensor, "batch wanted width"]:
-        num_prefix, num_new = prefix.tokens.shape[1], new.shape[1]
-        blocked = prefix.tokens.new_zeros((len(new), 1, num_prefix + num_new, num_prefix + num_new), dtype=torch.bool)
-        blocked[:, :, :, :num_prefix] = prefix.is_padding[:, None, None, :]
-        blocked[:, :, :num_prefix, num_prefix:] = True
-        if is_causal:
-            ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
-            blocked[:, :, num_prefix:, num_prefix:] = ahead
+        blocked = following(prefix.is_padding, new.shape[1], is_prefix_causal=False, is_causal=is_causal)
         return self.decoder(torch.cat([prefix.tokens, new], dim=1), blocked, num_wanted=num_wanted)
 
     def new_cache(self, prefix: Float[Tensor, "batch prefix width"], num_tokens: int) -> KeyValueCache:

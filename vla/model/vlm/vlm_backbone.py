@@ -297,11 +297,7 @@ class VlmBackbone(nn.Module):
         num_new = new.shape[1]
         if beside is not None:
             return self._side_by_side(prefix, new, is_causal, beside)
-        blocked = following(prefix.is_padding, num_new, is_prefix_causal=self.is_prefix_causal)
-        if is_causal:
-            ahead = torch.ones(num_new, num_new, dtype=torch.bool, device=new.device).triu(1)
-            own = prefix.tokens.shape[1]
-            blocked[:, :, own:, own:] = ahead
+        blocked = following(prefix.is_padding, num_new, is_prefix_causal=self.is_prefix_causal, is_causal=is_causal)
         x = torch.cat([prefix.tokens, self.widened(new.to(prefix.tokens.dtype))], dim=1)
         places = self.places(is_question=prefix.is_question)
         behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
@@ -331,9 +327,8 @@ class VlmBackbone(nn.Module):
         return torch.cat([first, behind], dim=1)
 
     def _side_by_side(self, prefix: VlmPrefix, new: Tensor, is_causal: bool, beside: Tensor) -> Tensor:
-        num_prefix = prefix.tokens.shape[1]
-        known = functional.pad(prefix.is_padding, (0, new.shape[1]))
-        blocked = side_by_side(known, num_prefix, beside.shape[1], is_causal, is_prefix_causal=self.is_prefix_causal)
+        counts = new.shape[1], beside.shape[1]
+        blocked = side_by_side(prefix.is_padding, *counts, is_prefix_causal=self.is_prefix_causal, is_causal=is_causal)
         places = self.places(is_question=prefix.is_question)
         behind = [torch.arange(part.shape[1], device=new.device) for part in (new, beside)]
         positions = [places.of(prefix.is_padding), *(places.behind(prefix.is_padding, index) for index in behind)]
