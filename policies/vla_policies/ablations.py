@@ -16,16 +16,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vla.errors import ConfigError
-from vla.interfaces import ActionChunk, Observation, Policy, check_observation
+from vla.interfaces import Observation, Policy
 from vla_policies.baselines import blackened
-from vla_policies.wrapping import WrappedPolicy, slots_of
+from vla_policies.wrapping import OtherwiseShownPolicy, slots_of
 
 SEEN_S = 0.35
 """Four control steps at 10 Hz: an arm is then on its way, and nowhere yet."""
 _SHUFFLE_STREAM = 0x5F1E
 
 
-class FrozenPolicy(WrappedPolicy[Policy]):
+class FrozenPolicy(OtherwiseShownPolicy):
     """Another policy, shown the first images of its episode again and again; proprioception goes on."""
 
     def __init__(self, policy: Policy) -> None:
@@ -37,26 +37,12 @@ class FrozenPolicy(WrappedPolicy[Policy]):
         for slot in slots_of(seeds, slots):
             self._first.pop(slot, None)
 
-    def predict(
-        self,
-        observations: Sequence[Observation],
-        slots: Sequence[int] | None = None,
-        committed: Sequence[np.ndarray | None] | None = None,
-    ) -> list[ActionChunk]:
-        for observation in observations:
-            check_observation(observation, self.embodiment)
-        frozen = [
-            self._frozen(observation, self._first.setdefault(slot, dict(observation.images)))
-            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
-        ]
-        return self._policy.predict(frozen, slots, committed)
-
-    def _frozen(self, observation: Observation, first: Mapping[str, np.ndarray]) -> Observation:
-        past = observation.past
+    def _shown(self, slot: int, observation: Observation) -> Observation:
+        first, past = self._first.setdefault(slot, dict(observation.images)), observation.past
         return dataclasses.replace(observation, images=first, past=None if past is None else (first,) * len(past))
 
 
-class RemovedImagePolicy(WrappedPolicy[Policy]):
+class RemovedImagePolicy(OtherwiseShownPolicy):
     """Another policy, whose images are taken away in mid-episode: black from `SEEN_S` seconds on; all else goes on."""
 
     def __init__(self, policy: Policy) -> None:
@@ -67,20 +53,6 @@ class RemovedImagePolicy(WrappedPolicy[Policy]):
         super().reset(seeds, slots)
         for slot in slots_of(seeds, slots):
             self._begin_s.pop(slot, None)
-
-    def predict(
-        self,
-        observations: Sequence[Observation],
-        slots: Sequence[int] | None = None,
-        committed: Sequence[np.ndarray | None] | None = None,
-    ) -> list[ActionChunk]:
-        for observation in observations:
-            check_observation(observation, self.embodiment)
-        shown = [
-            self._shown(slot, observation)
-            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
-        ]
-        return self._policy.predict(shown, slots, committed)
 
     def _shown(self, slot: int, observation: Observation) -> Observation:
         begin_s = self._begin_s.setdefault(slot, observation.time_s)
@@ -100,7 +72,7 @@ class RemovedImagePolicy(WrappedPolicy[Policy]):
         )
 
 
-class ShuffledPolicy(WrappedPolicy[Policy]):
+class ShuffledPolicy(OtherwiseShownPolicy):
     """Another policy, told words that belong to another episode: drawn once an episode, from its seed and words."""
 
     def __init__(
@@ -128,17 +100,8 @@ class ShuffledPolicy(WrappedPolicy[Policy]):
         super().reset(seeds, slots)
         self._seeds.update(zip(slots_of(seeds, slots), seeds, strict=True))
 
-    def predict(
-        self,
-        observations: Sequence[Observation],
-        slots: Sequence[int] | None = None,
-        committed: Sequence[np.ndarray | None] | None = None,
-    ) -> list[ActionChunk]:
-        retold = [
-            dataclasses.replace(observation, instruction=self._other(observation.instruction, self._seeds[slot]))
-            for slot, observation in zip(slots_of(observations, slots), observations, strict=True)
-        ]
-        return self._policy.predict(retold, slots, committed)
+    def _shown(self, slot: int, observation: Observation) -> Observation:
+        return dataclasses.replace(observation, instruction=self._other(observation.instruction, self._seeds[slot]))
 
     def _other(self, own: str, seed: int) -> str:
         generator = np.random.default_rng([_SHUFFLE_STREAM, seed, zlib.crc32(own.encode())])

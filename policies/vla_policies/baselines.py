@@ -8,6 +8,7 @@ blind    another policy, shown black images
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from jaxtyping import Float32
 
 from vla.embodiment import ActionKind, Embodiment
 from vla.errors import ConfigError, StoreError
-from vla.interfaces import ActionChunk, Episode, Observation, Policy, beginning_with, check_observation
-from vla_policies.wrapping import WrappedPolicy, slots_of
+from vla.interfaces import ActionChunk, Episode, Observation, beginning_with, check_observation
+from vla_policies.wrapping import OtherwiseShownPolicy, slots_of
 
 DEFAULT_HORIZON = 4
 GRIPPER_FIELD = "gripper"
@@ -193,17 +194,11 @@ class ReplayPolicy:
         return self._recordings[seed, instruction]()
 
 
-class BlindPolicy(WrappedPolicy[Policy]):
+class BlindPolicy(OtherwiseShownPolicy):
     """Another policy, shown black images: what it does without its eyes."""
 
-    def predict(
-        self,
-        observations: Sequence[Observation],
-        slots: Sequence[int] | None = None,
-        committed: Sequence[np.ndarray | None] | None = None,
-    ) -> list[ActionChunk]:
-        _check_all(observations, self.embodiment)
-        return self._policy.predict([blackened(observation) for observation in observations], slots, committed)
+    def _shown(self, slot: int, observation: Observation) -> Observation:
+        return blackened(observation)
 
 
 def rest_action(
@@ -241,14 +236,8 @@ def blackened(observation: Observation) -> Observation:
         return {name: np.zeros_like(image) for name, image in images.items()}
 
     past = observation.past
-    return Observation(
-        images=black(observation.images),
-        proprioception=observation.proprioception,
-        instruction=observation.instruction,
-        time_s=observation.time_s,
-        fresh=observation.fresh,
-        past=None if past is None else tuple(black(images) for images in past),
-    )
+    blacked = None if past is None else tuple(black(images) for images in past)
+    return dataclasses.replace(observation, images=black(observation.images), past=blacked)
 
 
 def _chunk(

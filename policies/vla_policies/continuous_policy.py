@@ -25,7 +25,7 @@ from vla.normalization import Statistics
 from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.model_inputs import InputMaker
 from vla_policies.telling import ask_all, tell
-from vla_policies.wrapping import slots_of
+from vla_policies.wrapping import committed_of, slots_of
 
 _NOISE_STREAM = 0xF10A
 """Keeps a policy's random numbers apart from those of the scene, which has the same seed."""
@@ -96,7 +96,7 @@ class ContinuousPolicy:
         for observation in observations:
             check_observation(observation, self.embodiment)
         slots = slots_of(observations, slots)
-        first = self._committed(committed, len(observations))
+        first = committed_of(committed, len(observations), self.embodiment.action_dim)
         noise = [self._noise(slot) for slot in slots]
         chunks: list[ActionChunk] = []
         for start in range(0, len(observations), self._batch_size):
@@ -106,10 +106,6 @@ class ContinuousPolicy:
             seed, count = self._begun.get(slot, (0, 0))
             self._begun[slot] = (seed, count + 1)
         return chunks
-
-    def _committed(self, committed: Sequence[np.ndarray | None] | None, count: int) -> list[Actions]:
-        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
-        return [nothing if actions is None else actions for actions in committed or [None] * count]
 
     def _noise(self, slot: int) -> Float32[np.ndarray, "horizon action_dim"]:
         generator = np.random.default_rng([_NOISE_STREAM, *self._begun.get(slot, (0, 0))])
@@ -129,7 +125,7 @@ class ContinuousPolicy:
             CheckpointError: if the policy does not answer in words.
         """
         asked = ask_all(observations, question)
-        first = self._committed(None, len(asked))
+        first = committed_of(None, len(asked), self.embodiment.action_dim)
         prefix = self._embed(asked, first)
         noise = [self._noise(slot) for slot in slots_of(asked, slots)]
         chunks = self._said(prefix, asked, noise, first)

@@ -21,6 +21,7 @@ from vla_policies.checkpoint import Checkpoint, load_checkpoint
 from vla_policies.decisions import ChunkTokens
 from vla_policies.model_inputs import InputMaker
 from vla_policies.telling import ask_all, tell
+from vla_policies.wrapping import committed_of
 
 
 class TokenPolicy:
@@ -117,7 +118,7 @@ class TokenPolicy:
         committed: Sequence[np.ndarray | None] | None = None,
     ) -> Float32[np.ndarray, " observations"]:
         """See `vla_policies.decisions.DecidingPolicy`."""
-        first = self._committed(committed, len(observations))
+        first = committed_of(committed, len(observations), self.embodiment.action_dim)
         found: list[float] = []
         for start in range(0, len(observations), self._batch_size):
             batch = slice(start, start + self._batch_size)
@@ -132,7 +133,7 @@ class TokenPolicy:
     ) -> tuple[list[ActionChunk], list[ChunkTokens]]:
         for observation in observations:
             check_observation(observation, self.embodiment)
-        first = self._committed(committed, len(observations))
+        first = committed_of(committed, len(observations), self.embodiment.action_dim)
         chunks: list[ActionChunk] = []
         tokens: list[ChunkTokens] = []
         for start in range(0, len(observations), self._batch_size):
@@ -141,10 +142,6 @@ class TokenPolicy:
             chunks += self._chunks(decoded, observations[batch], first[batch])
             tokens += _tokens(decoded)[: len(observations[batch])]
         return chunks, tokens
-
-    def _committed(self, committed: Sequence[np.ndarray | None] | None, count: int) -> list[np.ndarray]:
-        nothing = np.zeros((0, self.embodiment.action_dim), np.float32)
-        return [nothing if actions is None else actions for actions in committed or [None] * count]
 
     def decode(
         self,
@@ -172,7 +169,7 @@ class TokenPolicy:
             CheckpointError: if the policy does not answer in words.
         """
         asked = ask_all(observations, question)
-        first = self._committed(None, len(asked))
+        first = committed_of(None, len(asked), self.embodiment.action_dim)
         prefix, forced = self._embed(asked, first)
         chunks = self._chunks(self._decoder.decode(prefix, forced), asked, first)
         return chunks, tell(self._model, self._checkpoint.text_tokenizer, prefix)[: len(asked)]
