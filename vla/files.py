@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from vla.errors import ConfigError
+from vla.errors import ConfigError, VlaError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -24,6 +26,29 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.replace(staging, path)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def read_json(path: Path, kind: type[VlaError], *, absent: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        kind: of the error that is raised.
+        absent: what it says if there is no such file.
+
+    Raises:
+        VlaError: of this kind, naming the file, if it is absent, cannot be read, or holds something else.
+    """
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise kind(absent) from None
+    except OSError as error:
+        raise kind(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise kind(f"{path} is not JSON: {error}") from error
+    if not isinstance(tree, dict):
+        raise kind(f"{path} is a JSON {type(tree).__name__}, expected an object")
+    return tree
 
 
 def sha256(content: bytes) -> str:

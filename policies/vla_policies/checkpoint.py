@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vla.embodiment import Embodiment, Field
 from vla.errors import CheckpointError, ConfigError, StatisticsError
-from vla.files import sha256, write_atomically
+from vla.files import read_json, sha256, write_atomically
 from vla.interfaces import ActionTokenizer, Grammar
 from vla.model.compact import CompactBackbone
 from vla.model.continuous import ExpertConfig
@@ -310,13 +310,9 @@ def seen_scenes(directory: Path) -> SeenScenes:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no checkpoint at {path.parent}: {path.name} is missing") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    absent = f"there is no checkpoint at {path.parent}: {path.name} is missing"
+    manifest = read_json(path, CheckpointError, absent=absent)
+    if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format '{FORMAT}'")
     return manifest
 

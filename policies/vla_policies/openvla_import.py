@@ -11,7 +11,6 @@ are published as pickles, and are not.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from vla.embodiment import Embodiment
 from vla.errors import CheckpointError, VlaError
+from vla.files import read_json
 from vla.model.vla_model import Head
 from vla.model.vlm.pretrained_files import describe, load_weights
 from vla.model.vlm.vlm_config import ActionIds, PretrainedConfig, StateInput
@@ -76,10 +76,7 @@ def import_openvla(
 def _norm_stats(folder: Path) -> dict[str, Any]:
     for name in ("dataset_statistics.json", "config.json"):
         path = folder / name
-        try:
-            tree = json.loads(path.read_bytes()) if path.exists() else {}
-        except ValueError as error:
-            raise CheckpointError(f"{path} is not JSON: {error}") from error
+        tree = read_json(path, CheckpointError, absent=f"{path} is missing") if path.exists() else {}
         found = tree if name.startswith("dataset") else tree.get("norm_stats")
         if found:
             return found

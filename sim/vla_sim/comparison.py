@@ -11,13 +11,13 @@ many were left out is said, and what they could have changed.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vla.errors import ConfigError, DataError
+from vla.files import read_json
 from vla_sim.filming import FILMING
 from vla_sim.intervals import share
 from vla_sim.paired_tests import Pairs, bootstrap_difference, mcnemar
@@ -55,12 +55,9 @@ def read_report(path: Path) -> dict[str, Any]:
         DataError: if it is no report of an evaluation, or tells of one episode twice.
     """
     file = path / REPORT if path.is_dir() else path
-    try:
-        tree = json.loads(file.read_bytes())
-    except OSError:
-        raise ConfigError(f"there is no report {file}: `vla eval ... out={path}` writes one") from None
-    except ValueError as error:
-        raise DataError(f"{file} is no JSON: {error}") from None
+    if not file.exists():
+        raise ConfigError(f"there is no report {file}: `vla eval ... out={path}` writes one")
+    tree = read_json(file, DataError, absent=f"{file} has gone")
     try:
         keys = [_key(episode) for episode in tree["episodes"]]
         _ = [tree["config"][name] for name in MUST_AGREE]

@@ -108,10 +108,23 @@ def test_an_episode_that_is_told_twice_is_refused(tmp_path: Path) -> None:
         read_report(written(tmp_path / "a", doubled))
 
 
-@pytest.mark.parametrize(("text", "message"), [("{half", "is no JSON"), ("{}", "is no report of `vla eval`")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{half", "is not JSON"),
+        ("[]", "is a JSON list, expected an object"),
+        ("{}", "is no report of `vla eval`"),
+    ],
+)
 def test_a_damaged_report_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(DataError, match=message):
+        read_report(tmp_path)
+
+
+def test_a_report_that_cannot_be_read_is_not_said_to_be_absent(tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(DataError, match=r"report\.json cannot be read: Is a directory"):
         read_report(tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_a_file_without_tokens_is_refused(chunks: np.ndarray, tmp_path: Path, co
     [
         (None, r"there is no action tokenizer at .*tokenizer\.json"),
         ("{", r"tokenizer\.json is not JSON"),
-        ("[]", r"tokenizer\.json is not an action tokenizer"),
+        ("[]", r"tokenizer\.json is a JSON list, expected an object"),
         ('{"format": "vla.bins/999"}', r"tokenizer\.json: this version reads .* got 'vla\.bins/999'"),
         ('{"format": "vla.bins/2"}', r"tokenizer\.json: the action tokenizer is not whole: KeyError"),
     ],

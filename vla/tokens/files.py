@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int64
 
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, CheckpointError, unknown
-from vla.files import write_atomically
+from vla.files import read_json, write_atomically
 from vla.interfaces import ActionTokenizer
 from vla.tokens import bins, fast, ordered, published_fast, residual_vq, spline
 from vla.tokens.bins import BinTokenizer
@@ -103,14 +103,7 @@ def load_tokenizer(path: Path, *, horizon: int | None = None) -> ActionTokenizer
         CheckpointError: naming the file, if it is absent or not of a known format.
         ActionError: naming the file, if it was fitted to another horizon.
     """
-    try:
-        tree = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no action tokenizer at {path}") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{path} is not an action tokenizer")
+    tree = read_json(path, CheckpointError, absent=f"there is no action tokenizer at {path}")
     try:
         tokenizer = tokenizer_from_json(tree)
     except CheckpointError as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from vla.embodiment import Embodiment
 from vla.errors import CheckpointError, EmbodimentMismatch
+from vla.files import read_json
 from vla.libraries import require_library
 from vla_policies.interchange.feature_mapping import MAPPING_FILE, FeatureMapping, read_mapping, same_names
 
@@ -93,15 +93,8 @@ def require_same_features(folder: Path, config: Mapping[str, Any], mapping: Feat
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        tree = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"{file.parent} is no policy of LeRobot's: {file.name} is missing") from None
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not JSON: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{file} is a map, got {type(tree).__name__}")
-    return tree
+    absent = f"{file.parent} is no policy of LeRobot's: {file.name} is missing"
+    return read_json(file, CheckpointError, absent=absent)
 
 
 def _check_harmless(folder: Path, config: Mapping[str, Any]) -> None:

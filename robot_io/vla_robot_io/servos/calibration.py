@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from vla.errors import ConfigError
-from vla.files import write_atomically
+from vla.files import read_json, write_atomically
 from vla_robot_io.servos.registers import ServoModel
 
 FORMAT = "vla.servo_calibration/1"
@@ -147,15 +147,11 @@ class Calibration:
         Raises:
             ConfigError: if there is no such file, or it is no calibration.
         """
-        try:
-            tree = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise ConfigError(f"there is no calibration at {path}: `vla robot calibrate` makes one") from None
-        except ValueError as error:
-            raise ConfigError(f"{path} is not JSON: {error}") from error
+        absent = f"there is no calibration at {path}: `vla robot calibrate` makes one"
+        tree = read_json(path, ConfigError, absent=absent)
         try:
             return cls._from_json(tree)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"{path} is no calibration of servos: {type(error).__name__}: {error}") from error
 
     @classmethod

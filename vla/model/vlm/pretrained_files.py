@@ -11,7 +11,6 @@ missing, left over or of another shape is listed and refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vla.errors import CheckpointError, ConfigError
-from vla.files import write_atomically
+from vla.files import read_json, write_atomically
 from vla.model.vlm.encoder_decoder import give_one_name
 from vla.model.vlm.families import (
     OPENVLA,
@@ -69,13 +68,7 @@ def read_architecture(folder: Path) -> dict[str, Any]:
         CheckpointError: if its file is absent or not JSON.
     """
     path = folder / CONFIG
-    try:
-        tree = json.loads(_text(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return sizes_only(tree)
+    return sizes_only(read_json(path, CheckpointError, absent=_absent(path)))
 
 
 def describe(choice: PretrainedConfig) -> tuple[VlmConfig, PretrainedWords]:
@@ -188,10 +181,14 @@ def _untied(state: Mapping[str, Tensor], *, is_tied: bool) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not (is_tied and name.startswith("lm_head."))}
 
 
+def _absent(path: Path) -> str:
+    return f"there is no model at {path.parent}: {path.name} is missing"
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
-        raise CheckpointError(f"there is no model at {path.parent}: {path.name} is missing") from None
+        raise CheckpointError(_absent(path)) from None
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not text: {error}") from error
