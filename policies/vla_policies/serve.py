@@ -6,6 +6,7 @@ policy ─► warm up ─► listen ─► answer, until Ctrl-C or a termination
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import json
@@ -101,10 +102,7 @@ def serve(config: ServeConfig) -> int:
         return _serve_harness(config, policy)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     print(NOT_SAFETY_RATED, file=sys.stderr)
-    try:
-        asyncio.run(_serve(config, policy, token, tls))
-    except OSError as error:
-        raise ConfigError(f"cannot listen on host={config.host} port={config.port}: {error}") from error
+    asyncio.run(_serve(config, policy, token, tls))
     return 0
 
 
@@ -203,7 +201,11 @@ async def _serve(config: ServeConfig, policy: Policy, token: str | None, tls: ss
     is_over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, is_over.set)
-    async with server.listening(config.host, config.port, tls) as port:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(server.listening(config.host, config.port, tls))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on host={config.host} port={config.port}: {error}") from error
         scheme = "ws" if tls is None else "wss"
         print(f"serving {config.policy} for {policy.embodiment.name} on {scheme}://{config.host}:{port}", flush=True)
         await is_over.wait()

@@ -8,6 +8,7 @@ anything else                 a video file, or pictures in a folder
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ REALSENSE = "realsense"
 REALSENSE_HZ = 30
 PLAUSIBLE_S = 1.0
 """A picture that would be older than this when it comes has a stamp of another clock."""
+_log = logging.getLogger(__name__)
 _WAIT_MS = 1000
 
 
@@ -133,7 +135,8 @@ class RealSenseCapture:
         """Waits for the next picture, at most a second."""
         try:
             is_there, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
-        except RuntimeError:
+        except RuntimeError as error:
+            _log.warning("a RealSense camera cannot be read: %s", error)
             return False, None
         frame = frames.get_color_frame() if is_there else None
         if not frame:

@@ -201,7 +201,8 @@ class Keeper:
         try:
             self._became[index] = {**about, **dataclasses.asdict(recorder.finish(success=success))}
         except Exception as error:  # whatever keeps an episode from being written must not keep the run from closing
-            self._became[index] = {**about, "episode": None, "error": str(error)}
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            self._became[index] = {**about, "episode": None, "error": told}
 
 
 def told_success(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,19 @@ class _Changed:
     def __getitem__(self, index: int) -> WebSample:
         self._reads += 1
         return self._change(self._corpus[index], self._reads)
+
+
+def test_what_a_corpus_raises_in_a_loaders_process_is_told(tmp_path: Path) -> None:
+    home = os.getpid()
+
+    def change(sample: WebSample, _: int) -> WebSample:
+        if os.getpid() != home:
+            raise OSError("the disk is for one process")
+        return sample
+
+    broken = "'changed' cannot be read in a forked process: OSError: the disk is for one process"
+    with pytest.raises(AssertionError, match=broken):
+        check_corpus(_Changed(open_corpus(_shards(tmp_path / "corpus")), change))
 
 
 @pytest.mark.parametrize(

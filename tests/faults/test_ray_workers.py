@@ -98,12 +98,15 @@ def test_latency_is_measured_on_one_worker_alone(ray: Any) -> None:
     assert all(isinstance(call, PredictCall) and call.batch_size == 1 for call in calls)
 
 
-def test_the_episodes_of_a_worker_that_is_lost_are_begun_anew_elsewhere(ray: Any, tmp_path: Path) -> None:
+def test_the_episodes_of_a_worker_that_is_lost_are_begun_anew_elsewhere(
+    ray: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     maker = functools.partial(mined_runner, tmp_path, 1)
     with ray_pool(maker, 2, RayConfig()) as pool:
         found = visible(pool.run(Job("zero", ExecutionConfig()), SPECS[:3]))
         assert pool.workers == 1
     assert [(spec, error) for spec, _, _, error, _ in found] == [(spec, None) for spec in SPECS[:3]]
+    assert caplog.text.count("a worker is lost: ") == 1
 
 
 def test_a_spec_that_kills_again_is_an_error_and_no_failure(ray: Any, tmp_path: Path) -> None:

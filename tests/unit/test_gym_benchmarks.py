@@ -20,7 +20,7 @@ from vla_datasets.exchange.mapping_file import load_mapping as load_import_mappi
 from vla_datasets.store import EpisodeStore
 from vla_sim import collect, evaluate
 from vla_sim.gym_suite.environment import GymEnvironment
-from vla_sim.gym_suite.libero import init_file
+from vla_sim.gym_suite.libero import assets_folder, init_file
 from vla_sim.gym_suite.library import require
 from vla_sim.gym_suite.mapping import GymMapping
 from vla_sim.gym_suite.pickled_array import read_pickled_array
@@ -124,6 +124,16 @@ def test_libero_begins_at_states_by_index_settles_with_open_gripper_and_stands_u
     assert not seen.images["front"][:-1].any()
     assert seen.instruction == "pick up the black bowl on the stove and place it on the plate"
     check_environment(place, [EpisodeSpec(BOWL, 0), EpisodeSpec(BOWL, 1, TemplateSet.HELD_OUT)], steps=3)
+
+
+def test_a_configuration_of_libero_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIBERO_CONFIG_PATH", str(tmp_path))
+    assert assets_folder(tmp_path / "libero") == Path.home() / ".cache" / "libero" / "assets"
+    (tmp_path / "config.yaml").write_text("assets: [\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"LIBERO's .*config\.yaml cannot be read: while parsing"):
+        assets_folder(tmp_path / "libero")
 
 
 def test_libero_plus_finds_its_tasks_and_gives_each_the_words_in_its_file(

@@ -173,6 +173,10 @@ def _edit_json(data: h5py.Group) -> None:
     data.attrs["env_args"] = "{"
 
 
+def _edit_words(data: h5py.Group) -> None:
+    data.attrs["env_args"] = np.bytes_(b"\xff\xfe")
+
+
 def _edit_rate(data: h5py.Group) -> None:
     data.attrs["env_args"] = '{"env_kwargs": {"control_freq": -1}}'
 
@@ -193,6 +197,7 @@ def _edit_rate(data: h5py.Group) -> None:
         (_edit_missing, "'obs/ee_pos' of demo_1 is not as that of demo_0"),
         (_edit_actions, "/data/demo_0 has no array of numbers 'actions'"),
         (_edit_json, "attribute 'env_args' of data is not a JSON object"),
+        (_edit_words, "attribute 'env_args' of /data is not UTF-8"),
         (_edit_rate, "control_freq in env_args is -1, expected a positive number"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import os
 import pty
@@ -17,12 +18,13 @@ from hypothesis import strategies as st
 
 from vla.clock import VirtualClock
 from vla.errors import ConfigError, WireError
-from vla.interfaces import Observation
+from vla.interfaces import ArmState, Observation
 from vla.kinematics import REST_POSTURE, ArmKinematics
 from vla_robot_io.fake_arm import ArmFaults, FakeArm, Window
 from vla_robot_io.operating.asking import Verb
 from vla_robot_io.operating.letterbox import Mailbox
 from vla_robot_io.teleoperation.browser import BrowserTeleoperator, Pads, pads_message, pads_of
+from vla_robot_io.teleoperation.device_file import DeviceFile
 from vla_robot_io.teleoperation.gamepad import GamepadTeleoperator, PadLayout, PadState
 from vla_robot_io.teleoperation.hand_drive import HandDrive, Push, without_rest
 from vla_robot_io.teleoperation.keyboard import HELD_FOR_S, KeyboardTeleoperator
@@ -325,6 +327,40 @@ def test_a_leader_that_is_read_no_more_lets_go() -> None:
     assert hand.is_held
     clock.advance(0.1)
     assert not hand.is_held
+
+
+def test_a_leader_that_cannot_be_read_any_more_is_over_and_why_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    hand, _ = leader(clock)
+    clock.advance(1.0)
+
+    def unplugged(self: FakeArm) -> ArmState:
+        raise OSError("the port is gone")
+
+    monkeypatch.setattr(FakeArm, "read", unplugged)
+    assert not hand.is_held
+    assert hand.is_over
+    assert "the leader arm fake_panda cannot be read any more: the port is gone" in caplog.text
+
+
+def test_a_device_that_is_unplugged_is_gone_and_why_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "js0").touch()
+    device = DeviceFile(tmp_path / "js0")
+    device.open()
+
+    def unplugged(file: int, size: int) -> bytes:
+        raise OSError(errno.ENODEV, "No such device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", unplugged)
+        assert device.read() == b""
+    assert device.is_gone
+    assert f"{tmp_path}/js0 cannot be read any more: No such device" in caplog.text
+    device.close()
 
 
 def test_a_replayed_episode_is_over_after_its_last_step() -> None:

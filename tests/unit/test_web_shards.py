@@ -105,6 +105,14 @@ def test_a_shard_that_is_short_altered_or_missing_is_named(tmp_path: Path) -> No
         ShardCorpus(tmp_path)
 
 
+def test_an_index_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    write_shards(_SAMPLES, tmp_path, 4)
+    (tmp_path / INDEX_FILE).unlink()
+    (tmp_path / INDEX_FILE).mkdir()
+    with pytest.raises(DataError, match=r"index\.json cannot be read: Is a directory"):
+        ShardCorpus(tmp_path)
+
+
 def test_an_index_cannot_name_a_file_outside_of_its_folder(tmp_path: Path) -> None:
     write_shards(_SAMPLES, tmp_path, 4)
     index = json.loads((tmp_path / INDEX_FILE).read_bytes())

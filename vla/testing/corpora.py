@@ -18,6 +18,7 @@ from vla.testing.promises import kept, require
 
 _LOCATION = re.compile(r"<loc([^>]*)>")
 _PROCESS_TIMEOUT_S = 60.0
+_RAISED = "raised "
 
 
 @runtime_checkable
@@ -125,10 +126,12 @@ def _check_processes(corpus: _Corpus, digests: Mapping[int, str]) -> None:
         readers.append((process, receiver))
     for process, receiver in readers:
         came = receiver.poll(_PROCESS_TIMEOUT_S)
-        found = receiver.recv_bytes().decode().split() if came else []
+        found = receiver.recv_bytes().decode() if came else ""
         process.kill()
         process.join()
-        same = found == list(digests.values())
+        raised = found.removeprefix(_RAISED) if found.startswith(_RAISED) else None
+        require(raised is None, f"'{corpus.name}' cannot be read in a forked process: {raised}")
+        same = found.split() == list(digests.values())
         require(same, f"'{corpus.name}' gives other samples, or none, in a forked process")
 
 
@@ -136,7 +139,7 @@ def _report(corpus: _Corpus, indices: Sequence[int], sender: Connection) -> None
     try:
         sender.send_bytes(" ".join(_digest(corpus[index]) for index in indices).encode())
     except Exception as error:
-        sender.send_bytes(type(error).__name__.encode())
+        sender.send_bytes(f"{_RAISED}{type(error).__name__}: {error}".encode())
 
 
 def _check_beyond(corpus: _Corpus, index: int) -> None:

@@ -99,7 +99,7 @@ def attribute(parent: h5py.Group, name: str, path: Path) -> str:
     """An attribute as text; empty if there is none.
 
     Raises:
-        DataError: if it is neither a text nor one number.
+        DataError: if it is neither a text in UTF-8 nor one number.
     """
     if name not in parent.attrs:
         return ""
@@ -109,7 +109,10 @@ def attribute(parent: h5py.Group, name: str, path: Path) -> str:
         raise DataError(f"{where} declares {stored.shape} values of {stored.dtype}: expected a text or a number")
     value: Any = parent.attrs[name]
     if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="replace")
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{where} is not UTF-8: {value[:40]!r}") from None
     if not isinstance(value, str) and np.ndim(value) != 0:
         raise DataError(f"{where} is not one value")
     return str(value)

@@ -140,7 +140,9 @@ def read_index(path: Path) -> dict[str, Any] | None:
         index = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
         raise DataError(f"{path} is damaged: it is not JSON") from None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         return None

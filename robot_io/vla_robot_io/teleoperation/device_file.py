@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from pathlib import Path
 
 from vla.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
 """What is read at once."""
@@ -43,7 +46,8 @@ class DeviceFile:
             return os.read(self._file, READ_BYTES)
         except BlockingIOError:
             return b""
-        except OSError:
+        except OSError as error:
+            _log.warning("%s cannot be read any more: %s", self._path, error.strerror)
             self.is_gone = True
             return b""
 

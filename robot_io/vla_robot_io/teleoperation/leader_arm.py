@@ -9,6 +9,7 @@ took over. The leader has no button: the dead-man switch is held while its readi
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from vla_robot_io.teleoperation.hand_drive import FIELDS
 FRESH_S = 0.2
 READ_EVERY_S = 0.02
 """The switch is looked at before every command, the arm no more often than this."""
+_log = logging.getLogger(__name__)
 _POSE = ("x", "y", "z", "yaw")
 
 
@@ -93,7 +95,8 @@ class LeaderArmTeleoperator:
     def _look(self) -> None:
         try:
             state = self._arm.read()
-        except (OSError, ArmError):
+        except (OSError, ArmError) as error:
+            _log.warning("the leader arm %s cannot be read any more: %s", self._arm.spec.name, error)
             self.is_over = True
             return
         if state.fresh and np.isfinite(state.positions).all() and math.isfinite(state.gripper_m):

@@ -267,8 +267,15 @@ def _config_file() -> Path:
 
 
 def _configured() -> Mapping[str, Any]:
+    """What LIBERO was told of its folders; nothing if it was told nothing.
+
+    Raises:
+        ConfigError: if its configuration cannot be read.
+    """
     try:
         tree = yaml.safe_load(_config_file().read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"LIBERO's {_config_file()} cannot be read: {' '.join(str(error).split())}") from error
     return tree if isinstance(tree, dict) else {}

@@ -11,6 +11,7 @@ same outcome, since that depends on the spec alone. What is lost twice is an err
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from vla.interfaces import EpisodeSpec
 from vla_sim.jobs import Job, JobRunner, LatencyJob, Message, Outcome, lost_outcome
 from vla_sim.launching.cluster import RayConfig, check_version, default_workers, ray_cluster, ray_result, worker_options
 from vla_sim.workers import Pool, RunnerMaker, use_one_thread
+
+_log = logging.getLogger(__name__)
 
 ATTEMPTS = 2
 """So often is an episode begun before it is an error."""
@@ -100,7 +103,8 @@ class RayPool:
             return ray_result(self._ray, next(stream))
         except StopIteration:
             del streams[stream]
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayActorError as error:
+            _log.warning("a worker is lost: %s", " ".join(str(error).split()))
             self._workers.remove(streams.pop(stream))
         return []
 
