@@ -114,18 +114,6 @@ def checksums(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
     }
 
 
-def read_checked(folder: Path, manifest: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
-    """Every file that `manifest` promises, read from `folder` and compared with its checksum.
-
-    Raises:
-        StoreError: naming the file that is missing, short or altered.
-    """
-    return {
-        name: check_content(str(folder), name, promised, (folder / name).read_bytes)
-        for name, promised in manifest.items()
-    }
-
-
 def check_content(where: str, name: str, promised: Mapping[str, Any], read: Callable[[], bytes]) -> bytes:
     """What `read` gives, if it is what the manifest of the folder `where` promises of the file `name`.
 

@@ -43,7 +43,7 @@ def answer_greedily(model: AnyModel, prefix: Any) -> Int64[Tensor, "batch tokens
 
     A row that does not end within the model's longest answer stops there.
     """
-    speaker = _VlaSpeaker(model, prefix) if isinstance(model, VlaModel) else _VlmSpeaker(model, prefix)
+    speaker: Speaker = _VlaSpeaker(model, prefix) if isinstance(model, VlaModel) else _VlmSpeaker(model, prefix)
     batch, length, end = len(prefix.tokens), model.num_answer_tokens, model.end_id
     ids = torch.full((batch, length), PADDING_ID, dtype=torch.int64, device=prefix.tokens.device)
     is_done = ids.new_zeros(batch, dtype=torch.bool)

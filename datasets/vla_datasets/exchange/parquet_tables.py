@@ -87,10 +87,6 @@ def numbers(table: pa.Table, column: str, shape: tuple[int, ...], where: str) ->
     return flat.reshape(table.num_rows, *shape)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
 class EpisodeRows:
     """The rows of one episode after another, from files that hold many; one row group in memory at a time."""
 

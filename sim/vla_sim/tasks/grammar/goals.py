@@ -13,7 +13,7 @@ import dataclasses
 import enum
 
 from vla_sim.tasks.grammar.descriptions import Description, denote, pick_out
-from vla_sim.tasks.grammar.relations import NUM_LANDMARKS, Level, Relation, View
+from vla_sim.tasks.grammar.relations import Level, Relation, View
 from vla_sim.worlds.scene import CARRIED, Kind, Scene, Thing
 
 
@@ -44,15 +44,6 @@ class Quantity(enum.Enum):
 PADS = frozenset({Kind.PAD, Kind.PLATE})
 _FLOORS = PADS | {Kind.BLOCK}
 """What a thing can be put on."""
-NUM_OBJECTS = {
-    Act.PICK_UP: 0,
-    Act.PUT_ON: 1,
-    Act.PUT_IN: 1,
-    Act.PUSH_TO: 1,
-    Act.OPEN: 0,
-    Act.PRESS: 0,
-    Act.COUNT_ON: 1,
-}
 _MAKES_SENSE = {
     Act.PICK_UP: (CARRIED, frozenset[Kind]()),
     Act.PUT_ON: (CARRIED, _FLOORS),
@@ -120,11 +111,6 @@ def ground(goal: Goal, scene: Scene) -> Aim:
     if subject is None or subject in found or not _fits(goal.act, [subject], found):
         return REFUSAL
     return Aim(goal.act, (subject.name,), names, goal.relation, goal.view)
-
-
-def num_objects(act: Act, relation: Relation | None) -> int:
-    """How many objects a goal has."""
-    return NUM_LANDMARKS[relation] if relation is not None else NUM_OBJECTS[act]
 
 
 def _fits(act: Act, subjects: list[Thing], objects: list[Thing]) -> bool:

@@ -80,7 +80,6 @@ CORNERS = (Relation.NEAR_LEFT, Relation.NEAR_RIGHT, Relation.FAR_LEFT, Relation.
 """Of the table; near and far from the viewer."""
 COMPARISONS = (Relation.NEAREST, Relation.FARTHEST)
 """These are about all the things of a kind: `vla_sim.tasks.grammar.descriptions` judges them."""
-NUM_LANDMARKS = dict.fromkeys(Relation, 1) | dict.fromkeys(CORNERS, 0) | {Relation.BETWEEN: 2}
 
 
 class Level(enum.Enum):
@@ -117,7 +116,7 @@ def holds(
 
     Args:
         subject: the middle of the thing that is spoken of.
-        landmarks: the middles and kinds of the others, as many as `NUM_LANDMARKS` says.
+        landmarks: the middles and kinds of the others: two for `BETWEEN`, none for a corner, else one.
         footprint_m: of the subject.
 
     Raises:
