@@ -22,9 +22,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError
 from vla.interfaces import Grammar
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.ranges import ActionRanges
 
 FORMAT = "vla.bins/2"
@@ -151,8 +150,7 @@ class BinTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         quantiles = np.array(tree["quantiles"], np.float64) if "quantiles" in tree else None
         return BinTokenizer(
             ActionRanges.from_json(tree["ranges"]),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from vla.errors import ActionError
+from vla.errors import ActionError, CheckpointError
 from vla.interfaces import PADDING_ID, Grammar
 from vla.tokens.continuation import continued
 from vla.tokens.ranges import ActionRanges, check_finite
@@ -137,3 +138,13 @@ def check_accepted(grammar: Grammar, ids: Int64[np.ndarray, "batch tokens"], nam
         raise ActionError(
             f"sequence {row} ends too early for tokenizer '{name}': {int((ids[row] != PADDING_ID).sum())} tokens"
         )
+
+
+def require_format(tree: Mapping[str, Any], expected: str) -> None:
+    """Return if a tokenizer's JSON is of this format, and of this version of it.
+
+    Raises:
+        CheckpointError: naming both.
+    """
+    if tree.get("format") != expected:
+        raise CheckpointError(f"expected an action tokenizer of format '{expected}', got {tree.get('format')!r}")

@@ -29,10 +29,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError
 from vla.interfaces import Grammar
 from vla.tokens.byte_pairs import Phrase, train_byte_pairs
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.phrases import PhraseBook
 from vla.tokens.ranges import ActionRanges
 
@@ -166,8 +165,7 @@ class FastTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         return FastTokenizer(
             ActionRanges.from_json(tree["ranges"]),
             int(tree["horizon"]),

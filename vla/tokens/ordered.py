@@ -35,10 +35,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError, ConfigError
+from vla.errors import ConfigError
 from vla.interfaces import PADDING_ID, Grammar
 from vla.tokens.bit_plan import BitPlan, planned_bits
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.clusters import k_means, left_without, nearest_centre
 from vla.tokens.nested_levels import DEPTH, NestedLevels
 from vla.tokens.packed_arrays import pack, unpack
@@ -288,8 +288,7 @@ class OrderedTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         errors = tuple(float(error) for error in tree["level_errors"])
         return OrderedTokenizer(
             ranges=ActionRanges.from_json(tree["ranges"]),

@@ -27,9 +27,10 @@ from jaxtyping import Float64, Int32, Int64
 from tokenizers import Tokenizer
 
 from vla.errors import ActionError, CheckpointError
+from vla.files import read_json
 from vla.interfaces import PADDING_ID, Grammar
 from vla.tokens import utf8
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.fast import cosines
 from vla.tokens.ranges import ActionRanges
 
@@ -156,8 +157,7 @@ class PublishedFastTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         return PublishedFastTokenizer(
             ActionRanges.from_json(tree["ranges"]),
             int(tree["horizon"]),
@@ -168,15 +168,7 @@ class PublishedFastTokenizer(ChunkTokenizer):
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        tree = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no {path.name} in {path.parent}") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{path} should hold a JSON object, got {type(tree).__name__}")
-    return tree
+    return read_json(path, CheckpointError, absent=f"there is no {path.name} in {path.parent}")
 
 
 def _check_byte_pairs(tree: Mapping[str, Any]) -> None:

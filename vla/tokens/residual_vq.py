@@ -29,10 +29,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError, ConfigError
+from vla.errors import ConfigError
 from vla.interfaces import Grammar
 from vla.tokens.bins import line_grammar
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.clusters import BLOCK, k_means, left_without, nearest_centre
 from vla.tokens.packed_arrays import pack, unpack
 from vla.tokens.ranges import ActionRanges
@@ -181,8 +181,7 @@ class ResidualVqTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         return ResidualVqTokenizer(
             ranges=ActionRanges.from_json(tree["ranges"]),
             horizon=int(tree["horizon"]),

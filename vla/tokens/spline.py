@@ -36,10 +36,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from vla.embodiment import Embodiment
-from vla.errors import CheckpointError, ConfigError
+from vla.errors import ConfigError
 from vla.interfaces import Grammar
 from vla.tokens.bins import line_grammar
-from vla.tokens.chunk_tokenizer import ChunkTokenizer
+from vla.tokens.chunk_tokenizer import ChunkTokenizer, require_format
 from vla.tokens.jumps import fit_levels, held_levels, stretch_starts
 from vla.tokens.ranges import ActionRanges
 
@@ -209,8 +209,7 @@ class SplineTokenizer(ChunkTokenizer):
         Raises:
             CheckpointError: if the format is not one this version reads.
         """
-        if tree.get("format") != FORMAT:
-            raise CheckpointError(f"expected an action tokenizer of format '{FORMAT}', got {tree.get('format')!r}")
+        require_format(tree, FORMAT)
         return SplineTokenizer(
             ranges=ActionRanges.from_json(tree["ranges"]),
             horizon=int(tree["horizon"]),
