@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.access import write_certificate, write_token
 
 if TYPE_CHECKING:
     from vla_policies.checkpoint import Checkpoint
@@ -47,6 +50,20 @@ def agrees() -> Callable[[str, Path], None]:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date; if this is meant: make freeze"
 
     return compare
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """Of `tests.access.TOKEN`."""
+    return write_token(tmp_path / "token")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of this machine, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import ssl
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.access import TOKEN
 from vla.clock import VirtualClock
 from vla.errors import ConfigError, WireError
 from vla_robot_io.loopback import loopback_robot
@@ -33,7 +33,6 @@ from vla_robot_io.console.console_command import ConsoleConfig, serve
 from vla_robot_io.console.desk import MAX_ECHO_S, PADS_REST_S, Desk
 from vla_robot_io.console.guard import COOKIE, MAX_SESSIONS, Guard
 
-TOKEN = "0123456789abcdef0123456789abcdef"
 HOST = "127.0.0.1:8090"
 ABOUT = {"policy": "zero", "robot": "loopback", "seconds": 1.0, "max_speed": 1.0, "has_policy": True}
 PUSH = {"x": 1.0, "held": True}
@@ -307,26 +306,6 @@ def test_nobody_is_asked_where_no_run_goes_on(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------- where it listens
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    return cert, key
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    file = tmp_path / "token"
-    file.write_text(TOKEN + "\n", encoding="ascii")
-    file.chmod(0o600)
-    return file
 
 
 @pytest.mark.parametrize("shows", [(), ("token",), ("tls",)])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.access import TOKEN
 from vla import commands
 from vla.errors import ConfigError, ServerError
 from vla.testing import SMALL_EMBODIMENT, FakePolicy, make_observation
@@ -17,28 +16,6 @@ from vla_policies.remote import RemotePolicy, connect_policy
 from vla_policies.serving import extra
 from vla_policies.serving.access import is_loopback, read_token, require_guarded, shows_token, tls_context
 from vla_policies.serving.background import served
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    file = tmp_path / "token"
-    file.write_text(TOKEN + "\n", encoding="ascii")
-    file.chmod(0o600)
-    return file
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    return cert, key
 
 
 @pytest.mark.parametrize(
