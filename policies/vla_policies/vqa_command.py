@@ -17,6 +17,7 @@ from vla.files import write_atomically
 from vla.intervals import Share
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.gate import ask
+from vla_policies.loading import checkpoint_folder
 from vla_policies.vqa import KindScores, VqaReport
 from vla_policies.vqa_scores import NEAR
 
@@ -29,7 +30,8 @@ class VqaConfig:
     """
 
     policy: str = MISSING
-    """Checkpoint folder of a policy that was trained with `web`, or that has a pretrained backbone."""
+    """Checkpoint folder of a policy that was trained with `web`, or that has a pretrained backbone; or the name of a
+    shipped one, emergence-cotrained."""
     data: list[str] = MISSING
     """Web samples that it was not trained on: folders of shards, files of JSON lines."""
     samples: int = 1000
@@ -56,7 +58,7 @@ def vqa(config: VqaConfig) -> None:
     """
     if config.samples < 0 or config.examples < 0:
         raise ConfigError(f"samples and examples are counts, got {config.samples} and {config.examples}")
-    checkpoint = load_checkpoint(Path(config.policy))
+    checkpoint = load_checkpoint(checkpoint_folder(config.policy))
     report = ask(checkpoint, config.data, config.samples, config.device or "cpu")
     print_report(report)
     _print_examples(report, config.examples)
