@@ -64,7 +64,9 @@ class CollectConfig:
     out: str = MISSING
     """The episode store; it is made, or added to."""
     suite: str = "tabletop"
-    """Which tasks: `tabletop`, or `metaworld`, `metaworld_small` or `robosuite`, whose experts act undisturbed."""
+    """Which tasks: tabletop, spatial, object, goal, language, long_horizon, memory, emergence, perturbation or
+    perturbation_AXIS, each also with _ur5e or _so101 behind; or metaworld, metaworld_small or robosuite, whose experts
+    act undisturbed."""
     engine: Engine = Engine.MUJOCO
     """Which physics moves the suite's world."""
     pictures: Engine = Engine.MUJOCO

@@ -87,8 +87,9 @@ class EvalConfig:
     """pretrained, a checkpoint folder, lerobot:FOLDER, scripted, random, zero, replay:STORE, or blind:, frozen:,
     removed: or shuffled: before another policy."""
     suite: str = "tabletop"
-    """Which tasks: tabletop, metaworld, or metaworld_small for policies that see small pictures; gym:ENV_ID for an
-    environment that others wrote."""
+    """Which tasks: tabletop, spatial, object, goal, language, long_horizon, memory, emergence, perturbation or
+    perturbation_AXIS, each also with _ur5e or _so101 behind; metaworld, or metaworld_small for policies that see small
+    pictures; robosuite, libero_NAME, simpler, or gym:ENV_ID for an environment that others wrote."""
     mapping: Path | None = None
     """What the numbers of gym:ENV_ID mean, if the mapping is not one that is shipped."""
     engine: Engine = Engine.MUJOCO

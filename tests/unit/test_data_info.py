@@ -8,7 +8,7 @@ import pytest
 from vla.commands import main
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.store import EpisodeStore
-from vla_datasets.upkeep.info_command import size_text
+from vla_datasets.upkeep.info_command import duration_text, size_text
 from vla_datasets.upkeep.store_info import info_of
 
 
@@ -55,3 +55,8 @@ def test_the_command_prints_and_writes_it(
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (25 * 10**12, "25 TB")])
 def test_sizes_are_in_powers_of_a_thousand(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(19.04, "19 s"), (750.0, "12.5 min"), (11_520.0, "3.2 h"), (0.0, "0 s")])
+def test_durations_have_the_unit_that_suits_them(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

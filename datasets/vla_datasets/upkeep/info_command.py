@@ -61,8 +61,8 @@ def print_info(info: StoreInfo, num_instructions: int, console: Console) -> None
     console.print(_parts(info))
     body = info.embodiment
     console.print(
-        f"{info.hours:.3g} h at {body.control_hz:g} Hz; {info.steps_shortest} to {info.steps_longest} steps an "
-        f"episode, median {info.steps_median:g}; {info.uncommitted} not committed",
+        f"{duration_text(info.hours * 3600)} at {body.control_hz:g} Hz; {info.steps_shortest} to {info.steps_longest} "
+        f"steps an episode, median {info.steps_median:g}; {info.uncommitted} not committed",
         markup=False,
     )
     console.print(f"licences: {', '.join(f'{name} ({count})' for name, count in info.licences)}", markup=False)
@@ -72,6 +72,13 @@ def print_info(info: StoreInfo, num_instructions: int, console: Console) -> None
         console.print(f"{key}: {json.dumps(value)}", markup=False, soft_wrap=True)
     console.print(_bytes(info))
     console.print(_instructions(info, num_instructions))
+
+
+def duration_text(seconds: float) -> str:
+    """`19 s`, `12.5 min` or `3.2 h`: the largest unit of which there are at least two."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def size_text(num_bytes: int) -> str:
