@@ -171,7 +171,8 @@ def run_sequence(bench: Bench, seed: int, index: int, counts: Counts) -> np.ndar
     kinds = generator.choice(len(KINDS), COMMANDS, p=SHARES)
     start = _start(rig, generator)
     governor.start(start)
-    path, gripper_m, refused = [start], float(generator.uniform(0, limits.gripper_high_m)), ()
+    path, gripper_m = [start], float(generator.uniform(0, limits.gripper_high_m))
+    refused: tuple[float, ...] = ()
     shares = generator.uniform(-1, 1, (COMMANDS, len(rig.spec.joints)))
     answers: list[Setpoint] = []
     lasts: list[np.ndarray] = []

@@ -70,10 +70,15 @@ class Elsewhere(Ahead):
     def silent_s(self) -> float:
         return self.silence(self.clock.now())
 
-    def predict(self, *asked: Any) -> list[ActionChunk]:
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        slots: Sequence[int] | None = None,
+        committed: Sequence[np.ndarray | None] | None = None,
+    ) -> list[ActionChunk]:
         if math.isinf(self.silent_s()):
             raise ServerError("the connection to ws://127.0.0.1:1 is lost: ConnectionClosedError")
-        return super().predict(*asked)
+        return super().predict(observations, slots, committed)
 
 
 class Lab:
