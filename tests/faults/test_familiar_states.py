@@ -26,8 +26,8 @@ from vla_policies.chunking import ExecutionConfig
 from vla_policies.serving.messages import Greeting
 from vla_robot_io.control_loop import ArmEnvironment, ControlConfig
 from vla_robot_io.deploy import DeployConfig
-from vla_robot_io.drivers import make_robot
 from vla_robot_io.doubts import DoubtConfig
+from vla_robot_io.drivers import make_robot
 from vla_robot_io.familiarity import Familiarity
 from vla_robot_io.limits import EnvelopeConfig
 from vla_robot_io.live_run import EXIT_OK, LiveRun, Task
