@@ -11,11 +11,9 @@ import pytest
 import torch
 
 import vla_policies.train as train_module
+from tests.small_runs import fill_store, small_run
 from vla.commands import main
 from vla.errors import ConfigError, DataError
-from vla.model.compact import CompactConfig
-from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.store import EpisodeStore
 from vla_datasets.web.samples import WebSample, location_words
 from vla_datasets.web.shards import write_shards
 from vla_policies.checkpoint import load_checkpoint
@@ -43,9 +41,7 @@ def make_web(count: int, *, kind: str = "vqa") -> list[WebSample]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
-    for seed in range(6):
-        store.append(make_episode(SMALL_EMBODIMENT, steps=10, seed=seed, lookahead=2))
+    fill_store(tmp_path / "store")
     write_shards(make_web(40), tmp_path / "colours")
     write_shards(make_web(20, kind="point"), tmp_path / "places")
     (tmp_path / "sums.jsonl").write_text(
@@ -53,22 +49,12 @@ def config(tmp_path: Path) -> TrainConfig:
             json.dumps({"question": f"{i} plus one?", "answer": str(i + 1), "licence": "CC0-1.0"}) for i in range(9)
         )
     )
-    return TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(tmp_path / "store")],
+    return small_run(
+        tmp_path,
         web=[str(tmp_path / name) for name in ("colours", "places", "sums.jsonl")],
         web_weights=[2.0, 1.0, 1.0],
         web_share=0.5,
         words=Words.FITTED,
-        steps=6,
-        batch_size=8,
-        horizon=2,
-        vocabulary=9,
-        validation_share=0.2,
-        log_every=1,
-        checkpoint_every=2,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
     )
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import vla_policies.train as train_module
+from tests.small_runs import small_run
 from vla.embodiment import Embodiment
 from vla.errors import ActionError, ConfigError, EmbodimentMismatch, StoreError
 from vla.files import only_writer
-from vla.model.compact import CompactConfig
 from vla.model.vla_model import TOKEN_HEADS, Head
 from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
 from vla.tokens.files import TOKENIZERS, fit_tokenizer, save_tokenizer
@@ -41,19 +41,7 @@ def _fill(path: Path, embodiment: Embodiment = SMALL_EMBODIMENT, first_seed: int
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
     _fill(tmp_path / "store")
-    return TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(tmp_path / "store")],
-        steps=6,
-        batch_size=8,
-        horizon=2,
-        vocabulary=9,
-        validation_share=0.2,
-        log_every=1,
-        checkpoint_every=2,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
-    )
+    return small_run(tmp_path)
 
 
 def _no_number(name: str) -> float:

@@ -14,10 +14,8 @@ import pytest
 import torch
 
 import vla_policies.train as train_module
+from tests.small_runs import fill_store, small_run
 from vla.errors import ConfigError
-from vla.model.compact import CompactConfig
-from vla.testing import SMALL_EMBODIMENT, make_episode
-from vla_datasets.store import EpisodeStore
 from vla_policies.batches import Batch
 from vla_policies.checkpoint import load_checkpoint
 from vla_policies.roll_back import WINDOW, RollBackConfig, SpikeGuard
@@ -31,22 +29,8 @@ TRAIN_STEP = train_module.Trainer.train_step
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
-    for seed in range(6):
-        store.append(make_episode(SMALL_EMBODIMENT, steps=10, seed=seed, lookahead=2))
-    return TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(tmp_path / "store")],
-        steps=6,
-        batch_size=8,
-        horizon=2,
-        vocabulary=9,
-        validation_share=0.2,
-        log_every=1,
-        checkpoint_every=2,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
-    )
+    fill_store(tmp_path / "store")
+    return small_run(tmp_path)
 
 
 def read_log(config: TrainConfig) -> list[Logged]:

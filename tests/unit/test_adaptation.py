@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.small_runs import SMALL, fill_store, small_run
 from vla.errors import ConfigError
-from vla.model.compact import CompactConfig
 from vla.model.lora import PROMPT, AdapterConfig, LoraLinear, QuantizedLoraLinear, adapt, group_of, merge
 from vla.model.quantization import Weights, num_bytes
 from vla.model.vlm.vlm_config import PretrainedConfig
-from vla.testing import SMALL_EMBODIMENT, check_policy, make_episode
-from vla_datasets.store import EpisodeStore
+from vla.testing import check_policy
 from vla_policies.checkpoint import Checkpoint, load_checkpoint, published_weights
 from vla_policies.train import TrainConfig, train
 from vla_policies.trained_policy import trained_policy
@@ -26,20 +25,15 @@ FEW = (Weights.INT8, Weights.INT4)
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
-    for seed in range(4):
-        store.append(make_episode(SMALL_EMBODIMENT, steps=8, seed=seed, lookahead=2))
-    return TrainConfig(
+    fill_store(tmp_path / "store", episodes=4, steps=8)
+    return small_run(
+        tmp_path,
         out=str(tmp_path / "first"),
-        data=[str(tmp_path / "store")],
         steps=2,
         batch_size=4,
-        horizon=2,
-        vocabulary=9,
         validation_share=0.0,
         checkpoint_every=1,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8, text_tokens=24),
+        backbone=dataclasses.replace(SMALL, text_tokens=24),
     )
 
 

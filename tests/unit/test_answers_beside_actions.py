@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.small_runs import SMALL, small_run
 from vla.errors import CheckpointError, ConfigError, DataError
 from vla.interfaces import Observation
-from vla.model.compact import CompactConfig
 from vla.model.continuous import ChunkTargets
 from vla.model.kinds import AnyModel
 from vla.model.vla_model import Head
@@ -56,21 +56,13 @@ def config(tmp_path: Path) -> TrainConfig:
     store = EpisodeStore.open_or_create(tmp_path / "store", SMALL_EMBODIMENT)
     for seed in range(6):
         store.append(labelled(seed))
-    return TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(tmp_path / "store")],
+    return small_run(
+        tmp_path,
         ask=[Asked.TARGET, Asked.TASK, Asked.COLOUR],
         ask_share=0.8,
         words=Words.FITTED,
         steps=2,
-        batch_size=8,
-        horizon=2,
-        vocabulary=9,
-        validation_share=0.2,
-        log_every=1,
-        checkpoint_every=2,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8, text_tokens=24),
+        backbone=dataclasses.replace(SMALL, text_tokens=24),
     )
 
 
