@@ -77,6 +77,7 @@ class FrameBatches:
         chunks: ChunkBatches | None = None,
         questions: FrameQuestions | None = None,
         history: int = 1,
+        trims_text: bool = False,
     ) -> None:
         """Tokenise the frames.
 
@@ -86,6 +87,7 @@ class FrameBatches:
             chunks: of the same frames, for heads that say numbers.
             questions: about the same frames, if samples are to carry any.
             history: frames that are seen at once, the present one included.
+            trims_text: whether a batch's text ends with its longest instruction; else at `text_tokens`, always.
         """
         self._questions = questions
         text, text_is_padding = text_tokenizer.encode_batch(frames.instructions, text_tokens)
@@ -101,6 +103,9 @@ class FrameBatches:
         self._points = on_device(np.stack([frames.target, frames.destination], axis=1))
         self._text, self._text_is_padding = on_device(text), on_device(text_is_padding)
         self._instruction = on_device(frames.instruction_index.astype(np.int64))
+        # On the host: to ask a device how long a batch is would stop it.
+        words = (~text_is_padding).sum(1)
+        self._num_words = words[frames.instruction_index] if trims_text and questions is None else None
         self._chunks, can_force = chunks, action_tokenizer.num_committed(1) > 0
         self._commits = committed_share > 0 and (can_force or chunks is not None)
         self._can_force = can_force
@@ -146,7 +151,9 @@ class FrameBatches:
             state = state + self._motion[index, steps]
             actions, is_padding, forced = self._targets(index, steps)
         chunks = None if self._chunks is None else self._chunks.targets(whole, steps, generator, share)
-        text, text_is_padding, answers = self._text[sentence], self._text_is_padding[sentence], None
+        longest = None if self._num_words is None else max(int(self._num_words[indices[share]].max(initial=0)), 1)
+        text, text_is_padding = self._text[sentence, :longest], self._text_is_padding[sentence, :longest]
+        answers = None
         if generator is not None and self._questions is not None:
             asked = self._questions.asked(whole, self._instruction[whole], generator)[share]
             text, text_is_padding, answers = asked.instead_of(text, text_is_padding)

@@ -22,6 +22,7 @@ from vla.errors import CheckpointError
 from vla.model.kinds import AnyModel
 from vla_policies.batches import Batch
 from vla_policies.block_wrapping import wrap_blocks
+from vla_policies.frozen_casts import keep_frozen_cast
 from vla_policies.objective import Objective, Weighing, told
 from vla_policies.precision import Precision
 from vla_policies.processes import Parallel, Processes
@@ -108,6 +109,9 @@ class Trainer:
         self.cost = StepCost() if sample == (None, None) else step_cost(objective, *sample)
         """What a step asks of its devices."""
         wrap_blocks(model, recomputes=recomputes, compiles=compiles, float8=precision is Precision.FP8)
+        is_whole = self._processes.parallel in (Parallel.NONE, Parallel.REPLICATE)
+        if device.type == "cpu" and precision is Precision.BF16 and is_whole and not compiles:
+            keep_frozen_cast(model)
         self._objective = spread(objective, self._processes, device, has_idle=self.cost.has_idle)
         self.step = 0
         self.loss_limit = math.inf
@@ -117,7 +121,6 @@ class Trainer:
         state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
         self.average = {name: tensor.clone() if name in self._moving else tensor for name, tensor in state.items()}
         # Fused: weights and moments are read and written once a step. Of parts of weights torch has no such kernel.
-        is_whole = self._processes.parallel in (Parallel.NONE, Parallel.REPLICATE)
         groups = _decay_groups(model, config.weight_decay)
         self._optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), fused=is_whole)
 

@@ -87,7 +87,7 @@ def test_statistics_of_other_fields_are_refused() -> None:
 # --------------------------------------------------------------------------- beside tokens
 
 
-def batch(frames: Frames, units: Normalizer | None, tokenizer: str, share: float) -> Batch:
+def batch(frames: Frames, units: Normalizer | None, tokenizer: str, share: float, *, trims_text: bool = False) -> Batch:
     statistics = frames.statistics()["proprioception"].without_values()
     batches = FrameBatches(
         frames,
@@ -99,6 +99,7 @@ def batch(frames: Frames, units: Normalizer | None, tokenizer: str, share: float
         shift_pixels=1,
         committed_share=share,
         chunks=None if units is None else ChunkBatches(frames, units, CPU),
+        trims_text=trims_text,
     )
     return batches.batch(np.arange(len(frames)), torch.Generator().manual_seed(3))
 
@@ -120,6 +121,16 @@ def test_what_tokens_are_given_does_not_depend_on_whether_numbers_are(frames: Fr
         one, other = getattr(with_numbers, name), getattr(without, name)
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     assert all(torch.equal(with_numbers.images[name], image) for name, image in without.images.items())
+
+
+def test_a_batch_of_trimmed_text_ends_with_its_longest_instruction(frames: Frames) -> None:
+    """Its text is that of a batch with room for 64 tokens, and so is the rest."""
+    whole, cut = batch(frames, None, "bins", 0.0), batch(frames, None, "bins", 0.0, trims_text=True)
+    longest = int((~whole.text_is_padding).sum(1).max())
+    assert cut.text.shape[1] == longest < 64
+    assert torch.equal(cut.text, whole.text[:, :longest])
+    assert torch.equal(cut.text_is_padding, whole.text_is_padding[:, :longest])
+    assert torch.equal(cut.state, whole.state)
 
 
 def test_tokens_of_whole_chunks_do_not_count_where_numbers_are_committed_to(frames: Frames, units: Normalizer) -> None:

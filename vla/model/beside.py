@@ -18,7 +18,7 @@ from vla.model.kinds import AnyModel
 
 
 class Beside:
-    """A backbone as heads read it, which on the way also reads an answer; heads call `hidden` once."""
+    """A backbone as heads read it, which on the way also reads an answer; heads call `hidden` or `forward`, once."""
 
     def __init__(self, backbone: Any, answer: Float[Tensor, "batch tokens width"]) -> None:
         self._backbone, self._answer = backbone, answer
@@ -40,6 +40,12 @@ class Beside:
         num_known = whole.shape[1] - self._answer.shape[1]
         self.prefix, self.answer = whole[:, : prefix.tokens.shape[1]], whole[:, num_known:]
         return whole[:, :num_known]
+
+    def forward(
+        self, prefix: Any, slots: Float[Tensor, "batch slots width"], is_causal: bool
+    ) -> Float[Tensor, "batch slots width"]:
+        """Hidden states of what is new, as the backbone gives them."""
+        return self.hidden(prefix, slots, is_causal)[:, prefix.tokens.shape[1] :]
 
 
 def answer_beside(model: AnyModel, reader: Beside) -> Float[Tensor, "batch tokens vocabulary"]:

@@ -250,7 +250,7 @@ class CompactBackbone(nn.Module):
         self, text: Int64[Tensor, "batch text_tokens"], text_is_padding: Bool[Tensor, "batch text_tokens"]
     ) -> Reading:
         """All that depends on the instruction alone: it stays the same from frame to frame."""
-        words = self.text_embedding(text) + self.text_position
+        words = self.text_embedding(text) + self.text_position[: text.shape[1]]
         blocked = text_is_padding[:, None, None, :]
         for block in self.text_blocks:
             words = block(words, blocked)

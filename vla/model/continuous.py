@@ -101,6 +101,12 @@ class Reader(Protocol):
         """Hidden states of a prefix and of what follows it."""
         ...
 
+    def forward(
+        self, prefix: Any, slots: Float[Tensor, "batch slots width"], is_causal: bool
+    ) -> Float[Tensor, "batch slots width"]:
+        """Hidden states of what follows a prefix alone."""
+        ...
+
 
 @runtime_checkable
 class ContinuousHead(Protocol):
@@ -132,7 +138,7 @@ class RegressionHead(nn.Module):
         """See `ContinuousHead`; the noise is not looked at."""
         known = self.known(committed.actions) * committed.is_known[..., None]
         slots = self.slots + known  # (batch, horizon, width)
-        return self.read(backbone.hidden(prefix, slots, False)[:, -len(self.slots) :]).float()
+        return self.read(backbone.forward(prefix, slots, False)).float()
 
     def loss(
         self, backbone: Reader, prefix: Any, targets: ChunkTargets, count: Int64[Tensor, ""] | None = None

@@ -65,7 +65,7 @@ class Block(nn.Module):
         mixed = self.attention(self.norm_attention(x), blocked, past, place, num_wanted)
         x = (x if num_wanted is None else x[:, -num_wanted:]) + mixed
         widen, _, narrow = self.mlp
-        return x + linear(narrow, torch.relu(linear(widen, self.norm_mlp(x))))
+        return x + linear(narrow, torch.relu_(linear(widen, self.norm_mlp(x))))
 
 
 class Transformer(nn.Module):

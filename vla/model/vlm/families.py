@@ -14,6 +14,7 @@ from torch import nn
 
 from vla.errors import ConfigError, unknown
 from vla.libraries import require_library
+from vla.model.vlm.cpu_attention import attention_named
 from vla.model.vlm.family import Family as Family
 from vla.model.vlm.florence_family import FLORENCE
 from vla.model.vlm.internvl_family import INTERNVL
@@ -84,7 +85,7 @@ def transformers_config(family: Family, architecture: Mapping[str, Any]) -> Any:
     if family.name == OPENVLA:
         return openvla_sizes(sizes_only(architecture))
     config = getattr(library, family.config_name).from_dict(sizes_only(architecture))
-    config._attn_implementation = family.attention(config)
+    config._attn_implementation = attention_named(family.attention(config))
     return _still(config)
 
 

@@ -107,8 +107,9 @@ class VlmBackbone(nn.Module):
     def _lay_out(self) -> None:
         """Say where every token stands."""
         has_state = self.config.state is StateInput.PROJECTED
-        sizes = [size for size in self._picture_sizes for _ in range(self._pictures_a_camera)]
-        self._places = self._places_of(sizes, has_state=has_state)
+        self._shown_sizes = [size for size in self._picture_sizes for _ in range(self._pictures_a_camera)]
+        self._places = self._places_of(self._shown_sizes, has_state=has_state)
+        self._shorter_places: dict[int, Places] = {}
         self._question_places = self._places_of(self._picture_sizes[:1], has_state=False)
 
     @property
@@ -121,7 +122,7 @@ class VlmBackbone(nn.Module):
         self.prompt = nn.Parameter(torch.randn(num_tokens, self.width) * scale)
         self._lay_out()
 
-    def _places_of(self, picture_sizes: Sequence[tuple[int, int]], *, has_state: bool) -> Places:
+    def _places_of(self, picture_sizes: Sequence[tuple[int, int]], *, has_state: bool, absent: int = 0) -> Places:
         prompt = self.config.prompt
         spans = [Span(len(prompt.before))]
         for size in picture_sizes:
@@ -131,7 +132,7 @@ class VlmBackbone(nn.Module):
             spans += [Span(len(prompt.picture_open)), picture, Span(len(prompt.picture_close))]
         spans += [
             Span(len(prompt.opening) + (0 if self.prompt is None else len(self.prompt))),
-            Span(self.config.text_tokens),
+            Span(self.config.text_tokens - absent),
             Span(int(has_state)),
             Span(len(prompt.closing)),
         ]
@@ -193,8 +194,9 @@ class VlmBackbone(nn.Module):
             past: the frames before the present ones; None where the history is one frame.
         """
         require_past(past, self.config.history)
-        cameras = zip(self.camera_names, self._picture_sizes, strict=True)
-        pictures = [picture for name, size in cameras for picture in self._frames(images[name], name, size, past)]
+        present = self._look_at([images[name] for name in self.camera_names])
+        cameras = zip(present, self.camera_names, self._picture_sizes, strict=True)
+        pictures = [picture for seen, name, size in cameras for picture in self._frames(seen, name, size, past)]
         parts = self._prompt(pictures, text, text_is_padding)
         if insulated:
             parts = [(tokens.detach(), is_padding) for tokens, is_padding in parts]
@@ -249,11 +251,17 @@ class VlmBackbone(nn.Module):
         """Tokens that are no picture, as wide as a prefix is."""
         return functional.pad(tokens, (0, (self._num_levels - 1) * self.width))
 
+    def _look_at(self, images: Sequence[UInt8[Tensor, "batch _ _ 3"]]) -> Sequence[Float[Tensor, "batch _ wide"]]:
+        """What the tower sees in each camera's picture; it sees pictures of one size at once."""
+        if len(set(self._picture_sizes)) == 1 and len({image.shape for image in images}) == 1:
+            return self._look(torch.cat(list(images)), self._picture_sizes[0]).chunk(len(images))
+        return [self._look(image, size) for image, size in zip(images, self._picture_sizes, strict=True)]
+
     def _frames(
-        self, image: UInt8[Tensor, "batch height width 3"], name: str, size: tuple[int, int], past: Past | None
+        self, present: Float[Tensor, "batch tokens wide"], name: str, size: tuple[int, int], past: Past | None
     ) -> list[Picture]:
         """What the prompt shows of a camera: each frame of its history, oldest first, or all of them in one picture."""
-        present, shown = self._look(image, size), torch.zeros(len(image), dtype=torch.bool, device=image.device)
+        shown = torch.zeros(len(present), dtype=torch.bool, device=present.device)
         if past is None:
             return [(self._connected(present, size), shown)]
         before = self._look(past.images[name].flatten(0, 1), size).unflatten(0, past.is_padding.shape)
@@ -299,7 +307,7 @@ class VlmBackbone(nn.Module):
             return self._side_by_side(prefix, new, is_causal, beside)
         blocked = following(prefix.is_padding, num_new, is_prefix_causal=self.is_prefix_causal, is_causal=is_causal)
         x = torch.cat([prefix.tokens, self.widened(new.to(prefix.tokens.dtype))], dim=1)
-        places = self.places(is_question=prefix.is_question)
+        places = self._places_in(prefix)
         behind = places.behind(prefix.is_padding, torch.arange(num_new, device=x.device))
         position = torch.cat([places.of(prefix.is_padding), behind], dim=2)
         return self._read_settled(x, as_bias(blocked, x.dtype), position, prefix)
@@ -329,7 +337,7 @@ class VlmBackbone(nn.Module):
     def _side_by_side(self, prefix: VlmPrefix, new: Tensor, is_causal: bool, beside: Tensor) -> Tensor:
         counts = new.shape[1], beside.shape[1]
         blocked = side_by_side(prefix.is_padding, *counts, is_prefix_causal=self.is_prefix_causal, is_causal=is_causal)
-        places = self.places(is_question=prefix.is_question)
+        places = self._places_in(prefix)
         behind = [torch.arange(part.shape[1], device=new.device) for part in (new, beside)]
         positions = [places.of(prefix.is_padding), *(places.behind(prefix.is_padding, index) for index in behind)]
         more = [self.widened(part.to(prefix.tokens.dtype)) for part in (new, beside)]
@@ -339,6 +347,17 @@ class VlmBackbone(nn.Module):
     def places(self, *, is_question: bool = False) -> Places:
         """Where the tokens of a prefix stand, of a robot's or of a question's."""
         return self._question_places if is_question else self._places
+
+    def _places_in(self, prefix: VlmPrefix) -> Places:
+        """Where the tokens of this prefix stand, whose text may be shorter than `text_tokens`."""
+        whole = self.places(is_question=prefix.is_question)
+        absent = len(whole) - prefix.tokens.shape[1]
+        if absent == 0 or prefix.is_question:
+            return whole
+        if absent not in self._shorter_places:
+            has_state = self.config.state is StateInput.PROJECTED
+            self._shorter_places[absent] = self._places_of(self._shown_sizes, has_state=has_state, absent=absent)
+        return self._shorter_places[absent].to(prefix.tokens.device)
 
     def read(
         self,
