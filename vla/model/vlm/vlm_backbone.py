@@ -342,7 +342,7 @@ class VlmBackbone(nn.Module):
         positions = [places.of(prefix.is_padding), *(places.behind(prefix.is_padding, index) for index in behind)]
         more = [self.widened(part.to(prefix.tokens.dtype)) for part in (new, beside)]
         x = torch.cat([prefix.tokens, *more], dim=1)
-        return self.read(x, as_bias(blocked, x.dtype), torch.cat(positions, dim=2), num_prefix=num_prefix)
+        return self.read(x, as_bias(blocked, x.dtype), torch.cat(positions, dim=2), num_prefix=prefix.tokens.shape[1])
 
     def places(self, *, is_question: bool = False) -> Places:
         """Where the tokens of a prefix stand, of a robot's or of a question's."""
