@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from vla.embodiment import CameraSpec
-from vla.model.backbone import Backbone
+from vla.errors import ConfigError
+from vla.model.backbone import Backbone, Past
 from vla.model.compact import CompactBackbone, CompactConfig
+from vla.model.connectors import ConnectorKind
 from vla.model.vlm.families import family_named
 from vla.model.vlm.vlm_backbone import VlmBackbone
 from vla.model.vlm.vlm_config import VlmConfig
@@ -69,6 +74,40 @@ def test_a_backbone_keeps_its_promises(name: str) -> None:
     cache = backbone.new_cache(prefix.tokens, 5)
     assert cache.num_prefix == backbone.num_prefix_tokens
     assert cache.layers[0].keys.shape[2] >= backbone.num_prefix_tokens + 5
+
+
+def florence(**chosen: Any) -> VlmBackbone:
+    prompt = family_named("florence2").prompt.ids(tiny_words("florence2"))
+    config = VlmConfig("florence2", tiny_architecture("florence2"), prompt, "", TEXT)
+    return VlmBackbone(dataclasses.replace(config, **chosen), CAMERAS, 3)
+
+
+def test_an_encoder_refuses_more_tokens_than_it_has_positions_for() -> None:
+    sizes = tiny_architecture("florence2")
+    few = sizes | {"text_config": sizes["text_config"] | {"max_position_embeddings": 20}}
+    with pytest.raises(ConfigError, match=r"reads 20 tokens, the prompt has 27"):
+        florence(architecture=few)
+
+
+def test_pictures_that_are_no_grid_are_not_pooled() -> None:
+    with pytest.raises(ConfigError, match="pictures of florence2 are no grid of tokens"):
+        florence(connector=ConnectorKind.POOLED)
+
+
+@torch.no_grad()
+def test_more_tokens_than_a_decoder_has_positions_for_are_refused() -> None:
+    backbone = florence()
+    prefix = backbone.embed(*inputs())
+    with pytest.raises(ConfigError, match=r"decodes 512 tokens, got 513"):
+        backbone.forward(prefix, torch.zeros(2, 511, backbone.width), True)
+
+
+@pytest.mark.parametrize("name", ["compact", "smolvlm"])
+def test_a_history_that_is_not_shown_is_refused(name: str) -> None:
+    backbone = make(name)
+    past = Past({camera.name: inputs()[0][camera.name][:, None] for camera in CAMERAS}, torch.zeros(2, 1).bool())
+    with pytest.raises(ValueError, match="a history of 1 frames has 0 before the present one, got 1"):
+        backbone.embed(*inputs(), past=past)
 
 
 @pytest.mark.parametrize("name", ["compact", "smolvlm"])

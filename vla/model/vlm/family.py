@@ -58,6 +58,8 @@ class Family:
     """Of rotary positions."""
     do_actions_descend: bool = False
     """Whether text ids that stand for actions run downwards."""
+    has_grid: bool = True
+    """Whether a picture's tokens stand in rows and columns."""
     num_begin_tokens: int = 0
     """Of a prompt's last tokens, those that a decoder reads while an encoder reads all before them; 0 where one model
     reads everything."""

@@ -61,5 +61,6 @@ FLORENCE = Family(
     _look,
     style=PictureStyle(IMAGENET_MEAN, IMAGENET_STD),
     is_prefix_causal=False,
+    has_grid=False,
     num_begin_tokens=2,
 )

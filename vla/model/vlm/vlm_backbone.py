@@ -31,7 +31,7 @@ from vla.errors import ConfigError
 from vla.model.backbone import Past, require_past
 from vla.model.cache import KeyValueCache
 from vla.model.causal_resampler import CausalResampler
-from vla.model.connectors import make_connector
+from vla.model.connectors import ConnectorKind, make_connector
 from vla.model.masks import as_bias, following, side_by_side
 from vla.model.transformer import Mask
 from vla.model.vlm.encoder_decoder import EncoderDecoder, give_one_name, require_room
@@ -85,6 +85,8 @@ class VlmBackbone(nn.Module):
         self.connector = make_connector(
             config.connector, self.width, self.width, config.connector_tokens, config.history
         )
+        if config.connector is ConnectorKind.POOLED and not self.family.has_grid:
+            raise ConfigError(f"pictures of {config.family} are no grid of tokens, so none has neighbours to pool")
         if self.connector is not None and self._num_levels > 1:
             raise ConfigError(f"{config.family} adds pictures behind several layers: leave pretrained.connector=own")
         self.camera_names = [camera.name for camera in cameras]
