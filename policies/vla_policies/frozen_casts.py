@@ -7,7 +7,7 @@ byte. The copies take half as much memory again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ def keep_frozen_cast(model: nn.Module) -> None:
     for layer in model.modules():
         if type(layer) is nn.Linear and not any(parameter.requires_grad for parameter in layer.parameters()):
             forward: Any = _CastOnce(layer)
-            layer.forward = forward
+            cast(nn.Module, layer).forward = forward
 
 
 class _CastOnce:
