@@ -22,6 +22,7 @@ from rich.progress import Progress
 
 from vla import cli
 from vla.interfaces import Policy
+from vla.progress import told
 from vla_policies.rollout import PredictCall, RolloutResult
 from vla_sim import provenance
 from vla_sim.attribution import stages_tree
