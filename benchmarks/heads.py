@@ -6,8 +6,8 @@ the robot's samples each run answers questions about the same kind of pictures, 
 
     HEADS_STEPS=600 HEADS_EPISODES=50 python -m benchmarks heads    # smaller; also HEADS_WORLDS, HEADS_DEMONSTRATIONS
 
-What is there already in `runs/heads` is not done again, but for the latency: that of all heads is taken at the end, in one
-go.
+What is there already in `runs/heads` is not done again, but for the latency: that of all heads is taken at the end, in
+one go.
 """
 
 from __future__ import annotations

@@ -209,4 +209,4 @@ def test_a_decision_without_its_observation_cannot_be_explained() -> None:
 @pytest.mark.parametrize(("name", "value"), [("episodes", -1), ("steps", 0), ("patches", 33), ("orders", 0)])
 def test_what_cannot_be_explained_is_refused_by_name(name: str, value: int) -> None:
     with pytest.raises(ConfigError, match=rf"explain.{name} is from \d+ to \d+, got {value}"):
-        check_explain(ExplainConfig(**{name: value}))
+        check_explain(dataclasses.replace(ExplainConfig(), **{name: value}))
