@@ -326,7 +326,7 @@ class _UploadedStaging:
 
 
 def _connect(address: str) -> Any:
-    require_library("obstore", what=address, extra="cloud")
+    require_library("obstore.store", what=address, extra="cloud")
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 

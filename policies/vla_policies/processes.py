@@ -27,6 +27,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from vla.errors import ConfigError, ProcessLost
 from vla_policies.step_parts import share_of
+from vla_policies.training_limits import require_device
 
 ANSWER_WITHIN = datetime.timedelta(minutes=30)
 """A process that is silent for longer, in the middle of a step, is lost."""
@@ -124,12 +125,13 @@ def joined(parallel: Parallel, device: str | None) -> Iterator[tuple[Processes, 
         device: as the run's configuration says; a GPU if there is one.
 
     Raises:
-        ConfigError: if there are several processes, and `parallel` does not say what each does.
+        ConfigError: if there is no such device, or several processes, and `parallel` does not say what each does.
         ProcessLost: if another process has ended, or cannot be reached.
     """
     among = int(os.environ.get("WORLD_SIZE", "1"))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if among == 1:
+        require_device(kind)
         yield Processes(), torch.device(kind)
         return
     processes, own = _meet(parallel, kind, among)
@@ -160,6 +162,7 @@ def _meet(parallel: Parallel, kind: str, among: int) -> tuple[Processes, torch.d
         raise ConfigError(
             f"parallel=hybrid needs as many processes on every host, got {among} in all and {a_host} here"
         )
+    require_device(kind)
     own = torch.device(kind)
     if own.type == "cuda":
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

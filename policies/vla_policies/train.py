@@ -68,7 +68,7 @@ from vla_policies.step_parts import require_parts
 from vla_policies.train_config import TrainConfig as TrainConfig
 from vla_policies.train_config import Words as Words
 from vla_policies.trainer import StepMetrics, Trainer
-from vla_policies.training_limits import require_device, require_sensible
+from vla_policies.training_limits import require_sensible
 from vla_policies.training_log import LOG as LOG
 from vla_policies.training_log import TrainingLog, figures, progress_bar
 from vla_policies.voice import Voice
@@ -104,7 +104,6 @@ def train(config: TrainConfig) -> None:
     if config.new_embodiment and not config.init:
         raise ConfigError("new_embodiment=true carries a checkpoint over to the robot of the data: say which, init=")
     require_sensible(cli.resolved(config))
-    require_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     out = Path(config.out)

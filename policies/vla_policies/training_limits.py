@@ -50,14 +50,14 @@ def require_sensible(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key} is a share, from 0 to 1, got {_value(config, key)}")
 
 
-def require_device(name: str | None) -> None:
+def require_device(name: str) -> None:
     """Return if there is such a device on this machine.
 
     Raises:
         ConfigError: if PyTorch knows no such name, or cannot put a number there.
     """
     try:
-        torch.empty(1, device=name or "cpu")
+        torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).partition("\n")[0]
         raise ConfigError(f"device={name} cannot be used: {first_line} (for instance cpu, cuda or cuda:1)") from error

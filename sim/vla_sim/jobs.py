@@ -178,11 +178,11 @@ class JobRunner:
     def _time(self, job: LatencyJob, specs: Iterable[tuple[int, EpisodeSpec]]) -> Iterator[PredictCall]:
         policy = self._make_policy(job.policy, 1)
         begun: list[Observation] = []
-        deadline = time.monotonic() + _LATENCY_BUDGET_S
         try:
             for _, spec in specs:
                 begun.append(Recollection(history_of(policy)).with_past(self._environments[0].reset(spec)))
                 policy.reset([spec.seed], [0])
+            deadline = time.monotonic() + _LATENCY_BUDGET_S
             for call in range(_WARM_UP_CALLS + _LATENCY_CALLS):
                 begin = time.monotonic()
                 policy.predict(begun[-1:], [0])

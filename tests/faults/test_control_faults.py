@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -399,10 +399,10 @@ def test_a_camera_that_was_unplugged_holds() -> None:
     lab.environment.reset(SPEC)
     lab.environment.step(FORWARD)
 
-    def unplugged() -> CameraFrame:
+    def unplugged() -> Sequence[CameraFrame]:
         raise OSError("no such device")
 
-    lab.robot.cameras[0].read = unplugged  # type: ignore[method-assign]
+    lab.robot.cameras[0].recent = unplugged  # type: ignore[attr-defined]
     with pytest.raises(ObservationError, match="camera 'scene' cannot be read: no such device"):
         lab.environment.step(FORWARD)
     assert lab.mode is ArmMode.HOLD

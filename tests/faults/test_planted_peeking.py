@@ -50,7 +50,7 @@ def test_one_episode_is_not_enough_to_tell(environment: TabletopEnvironment) -> 
 
 def test_an_observation_has_no_field_for_a_state() -> None:
     fields = {field.name for field in dataclasses.fields(Observation)}
-    assert fields == {"images", "proprioception", "instruction", "time_s", "fresh"}
+    assert fields == {"images", "proprioception", "instruction", "time_s", "fresh", "past"}
 
 
 @pytest.mark.parametrize("task", ["reach", "open_drawer", "put_in_bowl"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import subprocess
 import sys
 import threading
 import time
@@ -154,6 +155,32 @@ def _read_until_a_fault_is_coming(guarded: GuardedArm) -> None:
         pause.wait(0.005)
     # One of them may have waited for a busy machine.
     assert sorted(took_s)[len(took_s) // 2] < 0.5, "readings wait for a dead link"
+
+
+LEFT_BEHIND = """
+import sys
+from vla_robot_io.universal_robots.robotiq import RobotiqGripper
+from vla_robot_io.universal_robots.ur_link import UrLink, UrLinkConfig
+link = UrLink(UrLinkConfig(sys.argv[1], begins_s=60.0), RobotiqGripper(sys.argv[1], opening_m=0.085))
+link.open()
+link.enable()
+print("enabled", flush=True)
+sys.stdin.readline()
+link.close()
+del link
+"""
+
+
+@library
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_f28_a_process_outlives_the_links_of_a_silent_controller(how: str, controller: ControllerProcess) -> None:
+    command = [sys.executable, "-c", LEFT_BEHIND, controller.host]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "enabled\n"
+        getattr(controller, how)()
+        process.communicate("\n", timeout=SOON_S)
+    assert process.returncode == 0
 
 
 @library

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from vla.embodiment import CameraSpec
 from vla.errors import CheckpointError, ConfigError, StatisticsError
 from vla.model.vla_model import Head
+from vla.model.vlm.cpu_attention import NAME
 from vla.model.vlm.openvla_files import read_tensors
 from vla.model.vlm.pretrained_files import describe, load_weights, save_native
 from vla.model.vlm.vlm_backbone import VlmBackbone
@@ -118,7 +119,7 @@ def test_what_a_file_says_of_code_kernels_and_number_types_is_dropped(smolvlm: P
     config["text_config"] |= {"quantization_config": {"quant_method": "gptq"}, "attn_implementation": "someone/kernel"}
     (smolvlm / "config.json").write_text(json.dumps(config))
     backbone = loaded("smolvlm", smolvlm)
-    assert backbone.sizes._attn_implementation == "sdpa"
+    assert backbone.sizes._attn_implementation == NAME
     assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
 
 

@@ -201,7 +201,7 @@ def test_nobody_is_asked_unless_it_is_wished_for(config: TrainConfig, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"ask_share": 1.5}, ConfigError, "ask_share is a share of the samples"),
+        ({"ask_share": 1.5}, ConfigError, "ask_share is a share, from 0 to 1, got 1.5"),
         ({"words": Words.SHIPPED}, ConfigError, "ask= brings words of its own"),
         ({"ask": [Asked.DESTINATION]}, DataError, r"ask=\[destination\]: of no frame do the episodes say"),
     ],

@@ -12,6 +12,7 @@ that program (a stop, another program, a pendant) ends control: nothing here tak
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import math
 import re
@@ -103,11 +104,11 @@ class UrLink:
 
     def open(self) -> Identity:
         with _at_its_border("would not answer"):
-            self._dashboard = _library("dashboard_client").DashboardClient(self._config.host)
+            self._dashboard = _kept(_library("dashboard_client").DashboardClient(self._config.host))
             self._dashboard.connect()
             model, version = self._dashboard.getRobotModel(), self._dashboard.polyscopeVersion()
             receive = _library("rtde_receive").RTDEReceiveInterface
-            self._receive = receive(self._config.host, self._config.rate_hz, list(_VARIABLES))
+            self._receive = _kept(receive(self._config.host, self._config.rate_hz, list(_VARIABLES)))
         self._gripper.open()
         return Identity(model.strip(), _numbers_of(version), self._serial())
 
@@ -134,7 +135,7 @@ class UrLink:
         control = _library("rtde_control").RTDEControlInterface
         with _at_its_border("would not start its control program"):
             self._worker = Worker("ur-rtde")
-            self._control = control(self._config.host, self._config.rate_hz, control.FLAG_UPLOAD_SCRIPT)
+            self._control = _kept(control(self._config.host, self._config.rate_hz, control.FLAG_UPLOAD_SCRIPT))
             self._ticked_s = time.monotonic()
             self._worker.ask(lambda: self._control.setWatchdog(WATCHDOG_HZ), self._config.begins_s)
             # From here on the controller wants to hear of us, whether its program is seen to run yet or not.
@@ -236,6 +237,16 @@ class UrLink:
         before_s = self._receive.getTimestamp()
         time.sleep(_ALIVE_S)
         return self._receive.getTimestamp() > before_s
+
+
+def _kept(client: Any) -> Any:
+    """The client, in memory for as long as this process lives.
+
+    So that none is freed while a thread of its own still waits for a controller that fell silent, for which C++ would
+    end this process. They are few, and disconnected.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+    return client
 
 
 @contextlib.contextmanager
