@@ -159,28 +159,31 @@ def false_holds(minutes: float) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         environment, _ = stack.enter_context(arm("virtual", folder, *ERRATIC))
         until_s = time.monotonic() + 60.0 * minutes
-        _drive(environment, server.url, lambda: time.monotonic() < until_s)
+        steps = _drive(environment, server.url, lambda: time.monotonic() < until_s)
         counts = environment.trips.counts()
         fault = environment.fault
     met = {name: count for name, count in counts.items() if count}
-    found = {"minutes": minutes, "false_holds": met.get("server_silent", 0), "limits_met": met, "fault": fault}
+    share = steps * environment.embodiment.control_dt_s / (60.0 * minutes)
+    false = met.get("server_silent", 0)
+    found = {"minutes": minutes, "share_driven": share, "false_holds": false, "limits_met": met, "fault": fault}
     print(f"{minutes:g} minutes served, {cores} cores busy: {found}")
     return found
 
 
-def _drive(environment: ArmEnvironment, url: str, goes_on: Callable[[], bool]) -> None:
-    """Let the served policy act; when its server dies, wait for the next."""
+def _drive(environment: ArmEnvironment, url: str, goes_on: Callable[[], bool]) -> int:
+    """Let the served policy act; when its server dies, wait for the next. Give the control steps in which it acted."""
     policy = load_remote(url, environment.embodiment, reply_s=SERVER_REPLY_S)
     watch = ServerWatch(policy, ControlConfig().server_silence_s)
     operated = OperatedEnvironment(
         environment, Attendance(), None, lambda kind, text: None, policy_objection=watch.objection
     )
     operated.begin(SPEC)
-    limited, number = _Limited(operated, goes_on), 0
+    number, steps = 0, 0
     while goes_on():
         number += 1
         # What ends an episode before its time is in its result, and not looked at.
-        list(rollout(policy, [limited], [dataclasses.replace(SPEC, seed=number)], EXECUTION))
+        spec = dataclasses.replace(SPEC, seed=number)
+        steps += sum(result.steps for result in rollout(policy, [_Limited(operated, goes_on)], [spec], EXECUTION))
         with contextlib.suppress(ArmHeld):
             environment.hold()
         environment.go_on()
@@ -190,6 +193,7 @@ def _drive(environment: ArmEnvironment, url: str, goes_on: Callable[[], bool]) -
         # An action that answers what was seen before all this would come too late.
         operated.wait()
     policy.close()
+    return steps
 
 
 class _Limited:
