@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.small_runs import small_run
 from vla.errors import ConfigError
 from vla.interfaces import Episode
-from vla.model.compact import CompactConfig
 from vla.testing import SMALL_EMBODIMENT, make_episode
 from vla_datasets.store import EpisodeStore
 from vla_datasets.windows import load_frames
 from vla_policies.batches import FrameBatches
 from vla_policies.corrections import MOST, drawn_rows
-from vla_policies.train import TrainConfig, train
+from vla_policies.train import train
 
 ROWS = np.arange(6)
 CORRECTED = np.array([False, False, True, True, False, False])
@@ -97,18 +97,7 @@ def test_training_draws_corrections_by_their_weight(
         return batch(self, indices, generator, *more)
 
     monkeypatch.setattr(FrameBatches, "batch", recorded)
-    config = TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(store)],
-        correction_weight=19.0,
-        steps=6,
-        batch_size=19,
-        horizon=2,
-        vocabulary=9,
-        validation_share=0.0,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
-    )
+    config = small_run(tmp_path, data=[str(store)], correction_weight=19.0, batch_size=19, validation_share=0.0)
     train(config)
     # An epoch: 57 rows once, three corrections nineteen times, six batches of nineteen.
     frames = load_frames([EpisodeStore.open(store)], 2, progress=False)
@@ -118,18 +107,7 @@ def test_training_draws_corrections_by_their_weight(
 
 
 def test_a_run_does_not_go_on_with_another_weight(store: Path, tmp_path: Path) -> None:
-    config = TrainConfig(
-        out=str(tmp_path / "run"),
-        data=[str(store)],
-        correction_weight=2.0,
-        steps=2,
-        batch_size=8,
-        horizon=2,
-        vocabulary=9,
-        checkpoint_every=1,
-        device="cpu",
-        backbone=CompactConfig(width=32, layers=1, heads=2, mlp_ratio=2, channels=8),
-    )
+    config = small_run(tmp_path, data=[str(store)], correction_weight=2.0, steps=2, checkpoint_every=1)
     train(config)
     with pytest.raises(ConfigError, match="another configuration \\(correction_weight\\)"):
         train(dataclasses.replace(config, correction_weight=3.0))
